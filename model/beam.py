@@ -1,0 +1,117 @@
+"""Batched beam search over `Decoder.step`.
+
+All images and beams of a batch advance together as B*K rows. A hypothesis that ends leaves the beam; an image is done
+when K of its hypotheses have ended, and at the length limit the running ones count as they stand, so that there is
+always a caption. With K = 1 this is greedy decoding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.attention import Memory
+from model.decoder import Decoder, State
+from model.vocabulary import END, PAD, START, UNKNOWN
+
+MAX_WORDS = 30
+NEVER = float("-inf")
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A finished caption: word indices without <end>, the sum of their log-probabilities, where each word looked."""
+
+    tokens: tuple[int, ...]
+    log_probability: float
+    steps: int  # words, and <end> if it was reached
+    attention: Tensor  # (words, 49)
+
+
+@torch.inference_mode()
+def beam_search(
+    decoder: Decoder, grid: Tensor, beam: int, *, max_words: int = MAX_WORDS, length_power: float = 0.0
+) -> list[Hypothesis]:
+    """Grid features (B, 49, C) to the best caption of each image.
+
+    Hypotheses are ranked by log-probability / steps ** length_power: 0 is the plain sum, 1 the mean per word.
+    """
+    images, device = grid.shape[0], grid.device
+    memory = decoder.read(grid)
+    state = decoder.begin(memory)
+    rows = torch.arange(images, device=device).repeat_interleave(beam)  # (B*K): the image of each row
+    memory, state = memory.select(rows), state.select(rows)
+    tokens = torch.full((images * beam, 1), START, device=device)  # (B*K, t + 1)
+    looks = grid.new_zeros(images * beam, 0, grid.shape[1])  # (B*K, t, 49)
+    # Only the first of the K equal beams may bear children at the first step.
+    totals = torch.full((images, beam), NEVER, device=device)
+    totals[:, 0] = 0.0
+    finished: list[list[Hypothesis]] = [[] for _ in range(images)]
+    first = torch.arange(images, device=device).unsqueeze(1) * beam  # (B, 1): each image's first row
+
+    for position in range(max_words):
+        scores, state, weights = advance(decoder, tokens[:, -1], state, memory, position)
+        width = scores.shape[-1]
+        candidates = (totals.view(-1, 1) + scores).view(images, beam * width)  # (B, K*V)
+        values, flat = candidates.topk(min(2 * beam, candidates.shape[1]), dim=1)  # (B, 2K): at most K of them end
+        parents, words = first + flat // width, flat % width  # (B, 2K)
+        looks = torch.cat([looks, weights.unsqueeze(1)], dim=1)  # (B*K, t + 1, 49)
+        collect(finished, values, parents, words, tokens, looks, beam)
+        if all(len(done) >= beam for done in finished):
+            break
+        values = values.masked_fill(words == END, NEVER)
+        totals, kept = values.topk(beam, dim=1)  # (B, K)
+        chosen = parents.gather(1, kept).view(-1)  # (B*K)
+        tokens = torch.cat([tokens[chosen], words.gather(1, kept).view(-1, 1)], dim=1)
+        state, looks = state.select(chosen), looks[chosen]
+    else:
+        finish_running(finished, totals, tokens, looks, beam)
+    return [max(done, key=lambda h: h.log_probability / h.steps**length_power) for done in finished]
+
+
+def advance(
+    decoder: Decoder, words: Tensor, state: State, memory: Memory, position: int
+) -> tuple[Tensor, State, Tensor]:
+    """One step for all rows: log-probabilities (B*K, V) with the words that may not come next at -inf."""
+    step = decoder.step(decoder.embed(words), state, memory)
+    scores = torch.log_softmax(decoder.logits(step.output).float(), dim=-1)
+    scores[:, [PAD, START, UNKNOWN]] = NEVER
+    if position == 0:
+        scores[:, END] = NEVER  # a caption has at least one word
+    else:
+        scores.scatter_(1, words.unsqueeze(1), NEVER)  # nor does a word follow itself
+    return scores, step.state, step.weights
+
+
+def collect(
+    finished: list[list[Hypothesis]],
+    values: Tensor,
+    parents: Tensor,
+    words: Tensor,
+    tokens: Tensor,
+    looks: Tensor,
+    beam: int,
+) -> None:
+    """Move the hypotheses that end among the K best candidates to `finished`, up to K an image."""
+    ended = (words[:, :beam] == END) & (values[:, :beam] > NEVER)
+    for image, rank in ended.nonzero().tolist():
+        if len(finished[image]) < beam:
+            row = int(parents[image, rank])
+            length = tokens.shape[1]
+            finished[image].append(
+                Hypothesis(
+                    tuple(tokens[row, 1:].tolist()), float(values[image, rank]), length, looks[row, : length - 1]
+                )
+            )
+
+
+def finish_running(finished: list[list[Hypothesis]], totals: Tensor, tokens: Tensor, looks: Tensor, beam: int) -> None:
+    """At the length limit, hypotheses still running count as they stand, for images that have too few ended ones."""
+    for image, done in enumerate(finished):
+        for rank in range(beam):
+            total, row = float(totals[image, rank]), image * beam + rank
+            if len(done) < beam and total > NEVER:
+                words = tuple(tokens[row, 1:].tolist())
+                done.append(Hypothesis(words, total, len(words), looks[row]))

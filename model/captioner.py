@@ -1,0 +1,82 @@
+"""Images to captions: the one thing that the other rooms use.
+
+captioner = Captioner.load(folder)
+[caption] = captioner.caption([read_image(data)])
+caption.text, caption.score                     # "a dog runs through the grass", 0.41
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model import checkpoint as checkpoints
+from model.beam import Hypothesis, beam_search
+from model.checkpoint import Checkpoint
+from model.devices import pick_device, set_threads
+from model.encoder import GRID
+from model.preprocess import Photo
+from model.vocabulary import join
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Caption:
+    """`score` is exp of the mean log-probability per word, in [0, 1]; `attention` is (words, 7, 7)."""
+
+    text: str
+    score: float
+    words: tuple[str, ...]
+    attention: NDArray[np.float32] | None = None
+
+
+class Captioner:
+    """A loaded checkpoint, float32, ready to caption. One caller at a time."""
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
+        self.device = device
+        self.checkpoint = checkpoint
+        self.encoder = checkpoint.encoder.to(device).eval()
+        self.decoder = checkpoint.decoder.to(device).eval()
+        self.vocabulary = checkpoint.vocabulary
+        self.version = checkpoint.version
+        self.beam = checkpoint.config.decoding.beam
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str = "auto", threads: int = 0) -> Captioner:
+        """Read and verify a checkpoint folder. Raises CheckpointError and DeviceError."""
+        set_threads(threads)
+        return cls(checkpoints.load(folder), pick_device(device))
+
+    def caption(self, images: Sequence[Photo], *, beam: int | None = None, attention: bool = False) -> list[Caption]:
+        """One caption for each picture (224, 224, 3), RGB in [0, 1], in order."""
+        captions: list[Caption] = []
+        for start in range(0, len(images), BATCH):
+            captions += self.caption_grid(self.encode(images[start : start + BATCH]), beam=beam, attention=attention)
+        return captions
+
+    @torch.inference_mode()
+    def encode(self, images: Sequence[Photo]) -> Tensor:
+        batch = torch.from_numpy(np.stack(images)).to(self.device).permute(0, 3, 1, 2)  # (B, 3, 224, 224)
+        grid: Tensor = self.encoder(batch)  # (B, 49, C)
+        return grid
+
+    def caption_grid(self, grid: Tensor, *, beam: int | None = None, attention: bool = False) -> list[Caption]:
+        """One caption for each image's features (B, 49, C), cached or fresh."""
+        power = self.checkpoint.config.decoding.length_power
+        found = beam_search(self.decoder, grid.to(self.device), beam or self.beam, length_power=power)
+        return [self.to_caption(hypothesis, attention) for hypothesis in found]
+
+    def to_caption(self, hypothesis: Hypothesis, attention: bool) -> Caption:
+        words = tuple(self.vocabulary.decode(hypothesis.tokens))
+        looks = hypothesis.attention.view(-1, GRID, GRID).float().cpu().numpy() if attention else None
+        score = math.exp(hypothesis.log_probability / max(hypothesis.steps, 1))
+        return Caption(join(words), min(score, 1.0), words, looks)

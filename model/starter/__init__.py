@@ -1,0 +1,5 @@
+"""The checkpoint that ships: see MODEL_CARD.md beside it for its data, sources, licence and figures."""
+
+from pathlib import Path
+
+STARTER = Path(__file__).parent / "checkpoint"

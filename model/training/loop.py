@@ -1,0 +1,201 @@
+"""The training loop: one for both stages."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model import checkpoint as checkpoints
+from model.checkpoint import Checkpoint
+from model.datasets import Dataset, summary
+from model.decoder import flatten_targets
+from model.devices import autocast
+from model.features import Features
+from model.metrics import SIGNATURE, Scores
+from model.progress import Progress
+from model.training.batches import Batch, Source, epoch_batches
+from model.training.journal import Journal
+from model.training.optimise import Average, make_optimizer, rate_factor, set_rate
+from model.training.settings import TrainingSettings
+from model.training.state import Position, load_state, save_state
+from model.training.validate import validate
+
+SAVE_EVERY_S = 120.0
+LOG_EVERY = 10  # steps
+
+
+class Stopped(Exception):
+    """The run was asked to stop; its state is on disk and the same command goes on with it."""
+
+
+@dataclass
+class Run:
+    """A training run in its folder. `go` returns when it has converged, or raises Stopped."""
+
+    folder: Path
+    settings: TrainingSettings
+    checkpoint: Checkpoint
+    source: Source
+    train: Dataset
+    validation: Dataset
+    validation_features: Features | None
+    device: str = "cpu"
+    position: Position = field(default_factory=Position)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.checkpoint.encoder.to(self.device)
+        self.checkpoint.decoder.to(self.device)
+        self.parent = self.checkpoint.manifest.get("id")
+        self.journal = Journal(self.folder)
+        self.optimizer = make_optimizer(self.checkpoint, settings)
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.average = Average(self.parameters, settings.ema)
+        self.batches = -(-len(self.source) // settings.batch)
+        self.steps = self.batches * settings.epochs
+        self.saved = time.monotonic()
+        self.asked_to_stop = False
+
+    def go(self) -> Position:
+        self.resume()
+        with self.signals():
+            while not self.position.finished:
+                self.run_epoch()
+                self.end_epoch()
+        return self.position
+
+    def resume(self) -> None:
+        """Go on from `state.pt` if there is one, else begin: fresh weights follow from the seed alone."""
+        self.settings.check_resume(self.folder)
+        self.settings.save(self.folder)
+        if (self.folder / "state.pt").exists():
+            self.position = load_state(self.folder / "state.pt", self.checkpoint, self.optimizer, self.average)
+            self.journal.forget_after(self.position.step)
+        else:
+            torch.manual_seed(self.settings.seed)
+            self.journal.write("start", train=summary(self.train), validation=summary(self.validation))
+
+    def run_epoch(self) -> None:
+        settings, position = self.settings, self.position
+        self.checkpoint.decoder.train()
+        batches = epoch_batches(
+            self.source,
+            self.checkpoint.vocabulary,
+            size=settings.batch,
+            seed=settings.seed,
+            epoch=position.epoch,
+            skip=position.batch,
+        )
+        with Progress(f"epoch {position.epoch + 1}", self.batches, done=position.batch) as progress:
+            for batch in batches:
+                loss = self.take_step(batch)
+                position.batch += 1
+                progress.advance(1, f"loss {loss:.3f}")
+                self.save_if_due()
+
+    def take_step(self, batch: Batch) -> float:
+        """One step; returns the mean loss per word, label smoothing included."""
+        factor = rate_factor(self.position.step, self.steps, self.settings.warmup)
+        set_rate(self.optimizer, factor)
+        loss = self.loss(batch)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own method lacks types
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
+        self.optimizer.step()
+        self.average.update()
+        self.position.step += 1
+        value = loss.item()
+        if self.position.step % LOG_EVERY == 0:
+            self.journal.write("step", step=self.position.step, loss=value, norm=norm.item(), rate=factor)
+        return value
+
+    def loss(self, batch: Batch) -> Tensor:
+        with autocast(self.device):
+            inputs = batch.inputs.to(self.device)
+            grid = self.checkpoint.encoder(inputs) if self.settings.stage == "network" else inputs
+            memory = self.checkpoint.decoder.read(grid).select(batch.images.to(self.device))
+            logits = self.checkpoint.decoder(memory, batch.tokens.to(self.device), batch.lengths)
+        targets = flatten_targets(batch.targets, batch.lengths).to(self.device)
+        return F.cross_entropy(logits.float(), targets, label_smoothing=self.settings.label_smoothing)
+
+    def end_epoch(self) -> None:
+        """Validate the averaged weights, keep them if they are the best so far, stop if they have not been for long."""
+        started = time.monotonic()
+        self.average.swap()
+        scores = validate(
+            self.checkpoint,
+            self.validation.examples,
+            self.validation_features,
+            self.settings.validation_beam,
+            self.device,
+        )
+        position = self.position
+        better = scores.bleu4 > position.best
+        if better:
+            position.best, position.best_epoch = scores.bleu4, position.epoch
+            checkpoints.save(self.checkpoint, self.folder / "best", self.facts(scores))
+        self.average.swap()
+        position.epoch, position.batch = position.epoch + 1, 0
+        waited = position.epoch - 1 - position.best_epoch
+        position.finished = position.epoch >= self.settings.epochs or waited >= self.settings.patience
+        self.journal.write(
+            "epoch",
+            step=position.step,
+            epoch=position.epoch,
+            bleu=[round(value, 3) for value in scores.bleu],
+            bleu4=scores.bleu4,
+            cider=scores.cider,
+            better=better,
+            validation_s=round(time.monotonic() - started, 1),
+        )
+        self.journal.plot()
+        print(
+            f"epoch {position.epoch}: BLEU-4 {scores.bleu4:.2f}, CIDEr {scores.cider:.1f}{' (best)' * better}",
+            flush=True,
+        )
+        self.save()
+
+    def facts(self, scores: Scores) -> dict[str, Any]:
+        """What the manifest of `best/` says of this run."""
+        figures = {"bleu": scores.bleu, "cider": scores.cider, "confidence": scores.confidence}
+        decoding = {"beam": self.settings.validation_beam, "length_power": 0.0}
+        return {
+            "parent": self.parent,
+            "data": {"train": summary(self.train), "validation": summary(self.validation)},
+            "training": {"stage": self.settings.stage, "seed": self.settings.seed, "epoch": self.position.epoch + 1},
+            "validation": figures | {"signature": SIGNATURE, "decoding": decoding},
+        }
+
+    def save_if_due(self) -> None:
+        if self.asked_to_stop or time.monotonic() - self.saved > SAVE_EVERY_S:
+            self.save()
+        if self.asked_to_stop:
+            raise Stopped
+
+    def save(self) -> None:
+        save_state(self.folder / "state.pt", self.position, self.checkpoint, self.optimizer, self.average)
+        self.saved = time.monotonic()
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """SIGTERM and Ctrl-C save the state and stop after the step in progress."""
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            self.asked_to_stop = True
+
+        before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
