@@ -81,7 +81,7 @@ def bleu_statistics(hypotheses: Sequence[Words], references: Sequence[Sequence[W
             for reference in group:
                 most |= ngrams(reference, order)
             matches.append(sum((counts & most).values()))
-            totals.append(sum(counts.values()))
+            totals.append(max(1, sum(counts.values())))  # as nltk counts a caption shorter than the n-gram
         rows.append([*matches, *totals, len(hypothesis), closest_ref_length(group, len(hypothesis))])
     return np.array(rows, dtype=np.int64)
 

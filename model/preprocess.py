@@ -17,7 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 SIZE = 224
 MAX_PIXELS = 40_000_000
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 # Changes whenever the same bytes would give other pixels: part of the key of cached features.
 VERSION = "stretch224-area-1"
 
@@ -50,7 +50,9 @@ def read_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
         raise
     except UnidentifiedImageError as error:
         raise ImageError(f"not a picture: {describe(data)}; accepted are {', '.join(FORMATS)}") from error
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:  # Pillow's own, far higher limit comes before ours
+        raise ImageError(f"the picture is too large: at most {max_pixels:,} pixels are decoded ({error})") from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise ImageError(f"the picture is torn or malformed ({error}); save it again and retry") from error
 
 

@@ -21,7 +21,7 @@ def tiny(seed: int = 0) -> Checkpoint:
     decoder = DecoderConfig(len(vocabulary), channels=WIDTH * 32, embedding=16, hidden=24, attention=20)
     checkpoint = checkpoints.create(Config(decoder, encoder_width=WIDTH, encoder_blocks=BLOCKS), vocabulary)
     with torch.no_grad():
-        checkpoint.decoder.bias[END] = -0.6  # random decoders would else say one word and stop
+        checkpoint.decoder.bias[END] = -0.4  # random decoders would else say one word and stop
     checkpoint.encoder.eval()
     checkpoint.decoder.eval()
     return checkpoint

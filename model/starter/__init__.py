@@ -1,4 +1,4 @@
-"""The checkpoint that ships: see MODEL_CARD.md beside it for its data, sources, licence and figures."""
+"""The checkpoint that ships: see README.md beside it for its data, sources, licence and figures."""
 
 from pathlib import Path
 

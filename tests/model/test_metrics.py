@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from nltk.translate.bleu_score import corpus_bleu
+
+from model.metrics import bleu4, bleu_statistics, bootstrap, cider_d, score, words
+
+
+def corpus(seed: int, count: int = 60) -> tuple[list[list[str]], list[list[list[str]]]]:
+    """References of a handful of words, and hypotheses made from one of them with a few words changed."""
+    chance = random.Random(seed)
+    vocabulary = [f"w{n}" for n in range(30)]
+
+    def sentence() -> list[str]:
+        return chance.choices(vocabulary, k=chance.randint(4, 14))
+
+    references = [[sentence() for _ in range(5)] for _ in range(count)]
+    hypotheses = []
+    for group in references:
+        changed = [chance.choice(vocabulary) if chance.random() < 0.2 else word for word in chance.choice(group)]
+        hypotheses.append(changed[: chance.randint(3, 14)])
+    return hypotheses, references
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_our_statistics_give_nltks_corpus_bleu(seed: int) -> None:
+    hypotheses, references = corpus(seed)
+    ours = float(bleu4(bleu_statistics(hypotheses, references).sum(0)))
+    assert ours == pytest.approx(corpus_bleu(references, hypotheses), abs=1e-9) and ours > 0.1
+
+
+def test_figures_are_nltks_times_100() -> None:
+    hypotheses, references = corpus(1)
+    captions, groups = [" ".join(h) for h in hypotheses], [[" ".join(r) for r in group] for group in references]
+    scores = score(captions, groups, resamples=200)
+    for order, value in enumerate(scores.bleu, 1):
+        assert value == pytest.approx(100 * corpus_bleu(references, hypotheses, weights=[1 / order] * order))
+    low, high = scores.confidence["bleu4"]
+    assert low < scores.bleu4 < high
+
+
+def test_case_and_punctuation_do_not_count() -> None:
+    assert words('A man\'s T-shirt , "red" .') == ["a", "man", "s", "tshirt", "red"]
+    scores = score(["A man's dog runs!"] * 2, [["a man 's dog runs ."]] * 2)
+    assert scores.bleu == (100.0, 100.0, 100.0, 100.0) and scores.brevity_penalty == 1.0
+
+
+def test_a_short_caption_pays_the_brevity_penalty() -> None:
+    scores = score(["a dog runs fast"], [["a dog runs fast through the grass now"]])
+    assert scores.brevity_penalty == pytest.approx(np.exp(1 - 8 / 4))
+
+
+def test_empty_captions_score_nothing() -> None:
+    scores = score(["", ""], [["a dog runs on grass"]] * 2)
+    assert scores.bleu == (0.0, 0.0, 0.0, 0.0) and scores.cider == 0.0
+
+
+def test_one_caption_an_image_is_needed() -> None:
+    with pytest.raises(ValueError, match="1 captions for 2 images"):
+        score(["a"], [["a"], ["b"]])
+
+
+def test_cider_of_the_references_themselves_is_ten() -> None:
+    references = [[["a", "red", "dog", "runs", str(n)]] for n in range(5)]
+    assert cider_d([group[0] for group in references], references) == pytest.approx(10.0)
+
+
+def test_cider_by_hand() -> None:
+    """Two images; 'dog' and 'cat' occur in one of two documents (weight ln 2), 'a' in both (weight 0)."""
+    references = [[["a", "dog"]], [["a", "cat"]]]
+    # Orders 1 and 2 match whole, orders 3 and 4 have no n-grams: (1 + 1 + 0 + 0) / 4, x10; the second shares nothing.
+    assert cider_d([["a", "dog"], ["b", "b"]], references) == pytest.approx(10 * (2 / 4) / 2)
+
+
+def test_cider_takes_length_to_account() -> None:
+    references = [[["a", "dog", "runs"]], [["a", "cat", "sits"]]]
+    exact = cider_d([["a", "dog", "runs"], ["x"]], references)
+    longer = cider_d([["a", "dog", "runs", "dog", "runs", "dog", "runs"], ["x"]], references)
+    assert longer < exact
+
+
+def test_the_interval_covers_resampled_figures() -> None:
+    statistics = bleu_statistics(*corpus(3, count=300))
+    low, high = bootstrap(statistics, 500)["bleu4"]
+    draws = np.random.default_rng(0).integers(0, 300, (200, 300))
+    figures = np.array([100 * bleu4(statistics[rows].sum(0)) for rows in draws])
+    assert 0.88 < float(((figures > low) & (figures < high)).mean()) <= 1.0
