@@ -1,0 +1,58 @@
+"""What every test starts from: one torch thread, no settings of the developer, versions in the report header."""
+
+import os
+from collections.abc import Iterator
+from importlib.metadata import version
+
+import pytest
+import torch
+
+from tests.house.project import ROOT
+
+# Each prefix covers the names that settings.py reads, aliases included: a test must never reach a developer's server.
+SETTING_PREFIXES = (
+    "LABEL_STUDIO_",
+    "BASIC_AUTH_",
+    "BACKEND_",
+    "IMAGE_",
+    "LOCAL_FILES_",
+    "START_TRAINING_",
+)
+SETTING_NAMES = (
+    "BEAM",
+    "CAPTION_FIELD",
+    "DATA_DIR",
+    "DEVICE",
+    "HOST",
+    "LOG_LEVEL",
+    "MAX_IMAGE_PIXELS",
+    "MODEL_DIR",
+    "PORT",
+    "PREDICT_BUDGET_S",
+    "REDIS_URL",
+    "THREADS",
+)
+REPORTED = ("torch", "torchvision", "opencv-python", "label-studio-ml", "label-studio-sdk", "rq", "redis", "fastapi")
+
+# Two cores and many short forward passes: more threads cost more than they bring, and one makes sums repeatable.
+torch.set_num_threads(1)
+
+
+def pytest_configure() -> None:
+    """Refuse to start beside somebody's `.env`: processes that the tests start would read it, and its server."""
+    if (ROOT / ".env").exists():
+        raise pytest.UsageError("The tests would read your settings from .env. Put it aside first: mv .env ~/recaption.env")
+
+
+def pytest_report_header() -> str:
+    """One line of versions, so that a failure pasted anywhere says what it ran on."""
+    return "with " + ", ".join(f"{name} {version(name)}" for name in REPORTED)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hide every setting of the person who runs the tests."""
+    for name in list(os.environ):
+        if name in SETTING_NAMES or name.startswith(SETTING_PREFIXES):
+            monkeypatch.delenv(name)
+    yield
