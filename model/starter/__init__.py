@@ -1,5 +1,5 @@
-"""The checkpoint that ships: see README.md beside it for its data, sources, licence and figures."""
+"""The checkpoint that ships, this folder: see README.md beside it for its data, sources, licence and figures."""
 
 from pathlib import Path
 
-STARTER = Path(__file__).parent / "checkpoint"
+STARTER = Path(__file__).parent
