@@ -7,6 +7,7 @@ import typer
 from model.commands.caption import caption
 from model.commands.evaluate import evaluate
 from model.commands.features import features
+from model.commands.ship import ship
 from model.commands.train import train
 
 app = typer.Typer(
@@ -16,6 +17,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(caption)
 app.command()(features)
+app.command()(ship)
 
 if __name__ == "__main__":
     app(prog_name="python -m model")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from model.__main__ import app
+from model.captioner import Captioner
 from model.metrics import SIGNATURE, score
 from tests.checkpoints import tiny_checkpoint
 from tests.photos import captions_of, drawn, flickr8k_folder
@@ -97,6 +99,18 @@ def test_features_are_computed_once(data: Path, checkpoint: Path, tmp_path: Path
     [cache] = tmp_path.iterdir()
     before = (cache / "grid.npy").stat().st_mtime_ns
     assert run(*arguments).exit_code == 0 and (cache / "grid.npy").stat().st_mtime_ns == before
+
+
+def test_ship_states_the_decoding_that_scored_best(data: Path, checkpoint: Path, tmp_path: Path) -> None:
+    done = run("ship", "--checkpoint", checkpoint, "--dataset", f"flickr8k:{data}", "--out", tmp_path / "shipped")
+    assert done.exit_code == 0, done.output
+    manifest = json.loads((tmp_path / "shipped" / "manifest.json").read_text())
+    validation = manifest["validation"]
+    served = [trial for trial in validation["trials"] if trial["beam"] in (3, 4, 5)]
+    assert validation["bleu"][3] == max(trial["bleu"][3] for trial in served) and len(validation["trials"]) == 8
+    shipped = Captioner.load(tmp_path / "shipped", threads=1)
+    assert asdict(shipped.checkpoint.config.decoding) == validation["decoding"]
+    assert shipped.version == f"recaption-{manifest['id']}"
 
 
 @pytest.mark.parametrize(

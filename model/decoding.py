@@ -1,0 +1,79 @@
+"""How captions are searched, chosen by BLEU-4 on a validation split: the beam, then the weight of length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.beam import beam_search
+from model.captioner import Captioner
+from model.checkpoint import Decoding
+from model.datasets import Dataset
+from model.features import read_examples
+from model.metrics import Scores, score
+from model.preprocess import to_float
+from model.progress import Progress
+from model.vocabulary import join
+
+BEAMS = (1, 3, 4, 5)
+SERVED = (3, 4, 5)
+POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+BATCH = 20
+
+
+@dataclass(frozen=True)
+class Trial:
+    decoding: Decoding
+    scores: Scores
+
+
+class Encoded:
+    """A split's features (N, 49, C), encoded once for all trials, and its references."""
+
+    def __init__(self, captioner: Captioner, dataset: Dataset) -> None:
+        self.captioner = captioner
+        grids: list[Tensor] = []
+        self.references: list[tuple[str, ...]] = []
+        with Progress(f"encoding {dataset.name} {dataset.split}", len(dataset.examples)) as progress:
+            for start in range(0, len(dataset.examples), BATCH):
+                examples = dataset.examples[start : start + BATCH]
+                pairs = zip(examples, read_examples(examples), strict=True)
+                sound = [(example, pixels) for example, pixels in pairs if pixels is not None]
+                grids.append(captioner.encode([to_float(pixels) for _, pixels in sound]))
+                self.references += [example.captions for example, _ in sound]
+                progress.advance(len(examples))
+        self.grid = torch.cat(grids)
+
+    def captions(self, decoding: Decoding) -> Iterator[str]:
+        for start in range(0, len(self.grid), BATCH):
+            rows = self.grid[start : start + BATCH]
+            for found in beam_search(self.captioner.decoder, rows, decoding.beam, length_power=decoding.length_power):
+                yield join(self.captioner.vocabulary.decode(found.tokens))
+
+    def score(self, decoding: Decoding) -> Trial:
+        return Trial(decoding, score(list(self.captions(decoding)), self.references))
+
+
+def choose(encoded: Encoded) -> tuple[Trial, Sequence[Trial]]:
+    """The best decoding with a beam of 3 to 5, and every trial that led to it."""
+    trials: list[Trial] = []
+    with Progress("decodings tried", len(BEAMS) + len(POWERS) - 1) as progress:
+        for beam in BEAMS:
+            trials.append(encoded.score(Decoding(beam, 0.0)))
+            progress.advance(1, describe(trials[-1]))
+        widest = best(trials).decoding.beam
+        for power in POWERS[1:]:
+            trials.append(encoded.score(Decoding(widest, power)))
+            progress.advance(1, describe(trials[-1]))
+    return best(trials), trials
+
+
+def best(trials: Sequence[Trial]) -> Trial:
+    return max((t for t in trials if t.decoding.beam in SERVED), key=lambda t: t.scores.bleu4)
+
+
+def describe(trial: Trial) -> str:
+    return f"beam {trial.decoding.beam}, length {trial.decoding.length_power}: BLEU-4 {trial.scores.bleu4:.2f}"
