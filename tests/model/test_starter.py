@@ -61,6 +61,14 @@ def test_its_bleu_on_flickr8k_dev_is_what_it_states(captioner: Captioner, manife
     assert figures["bleu"][3] == pytest.approx(manifest["validation"]["bleu"][3], abs=0.05)
 
 
+@needs_flickr8k
+def test_alone_and_in_a_batch_it_says_the_same_of_real_photos(captioner: Captioner) -> None:
+    examples = load_dataset(f"flickr8k:{FLICKR8K}", "dev").examples[:16]
+    photos = [read_image(example.path.read_bytes()) for example in examples]
+    together = [caption.text for caption in captioner.caption(photos)]
+    assert together == [captioner.caption([photo])[0].text for photo in photos] and len(set(together)) > 8
+
+
 @needs_weights
 def test_every_stage_of_its_encoder_was_fine_tuned() -> None:
     """What ships is what the training left, not the file that it began with."""

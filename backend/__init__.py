@@ -1,0 +1,1 @@
+"""The HTTP service that Label Studio talks to: predictions out, webhooks in."""

@@ -1,0 +1,225 @@
+"""The HTTP service, as Label Studio 1.23 calls it.
+
+    GET  /, /health    alive, and what is served           POST /setup     the served version, and what a label
+    POST /predict      captions for tasks                                  config allows
+    POST /webhook      an event; leaves a mark             GET, POST /versions  every version in the store
+    POST /train        older servers' START_TRAINING       POST /job_status, GET /is_training   for those, too
+    GET  /status       the same for people, as JSON        GET  /metrics   the same for Prometheus
+
+Label Studio waits 1 s for /health and /webhook and 3 s for /setup before nearly every prediction, so the event loop
+does nothing but parse and answer: requests for captions wait in threads of their own, and one thread runs the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from contextvars import copy_context
+from typing import Any
+
+import redis
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.middleware import Middleware
+
+from backend.auth import CHALLENGE, BasicAuth
+from backend.captioning import CaptioningBackend
+from backend.drafts import Answer
+from backend.envelope import Envelope, Refusal, handle_errors, read_object
+from backend.service import Service, install
+from backend.webhook import Event, WebhookError, event, project_number
+from settings import Settings
+from trainer.marks import START_TRAINING
+
+log = logging.getLogger(__name__)
+
+# Threads that wait for captions, one a request. With all of them taken, the next is told to come back.
+MOST_PREDICTS = 16
+RETRY_AFTER_S = 5
+
+
+def create_app(settings: Settings, service: Service | None = None) -> FastAPI:
+    """The app, with `service` or one opened here, which it closes when it shuts down.
+
+    Raises what opening a Service raises: ServingError, ValkeyError, LabelStudioError.
+    """
+    service = service or Service(settings)
+    install(service)
+    auth = BasicAuth.of(settings)
+    app = FastAPI(
+        title="Recaption",
+        lifespan=_lifespan(service),
+        middleware=[Middleware(Envelope, metrics=service.metrics)],
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    handle_errors(app)
+    Routes(service, auth).join(app)
+    return app
+
+
+def _lifespan(service: Service) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        install(None)
+        await asyncio.to_thread(service.close)
+
+    return lifespan
+
+
+class Routes:
+    """The addresses and their answers."""
+
+    def __init__(self, service: Service, auth: BasicAuth) -> None:
+        self._service = service
+        self._auth = auth
+        self._predicting = 0
+        self._threads = ThreadPoolExecutor(MOST_PREDICTS, thread_name_prefix="predict")
+
+    def join(self, app: FastAPI) -> None:
+        guarded = [Depends(self._guard)]
+        for path in ("/", "/health"):
+            app.add_api_route(path, self.health, methods=["GET", "HEAD"])
+        for path, answer, methods in (
+            ("/setup", self.setup, ["POST"]),
+            ("/predict", self.predict, ["POST"]),
+            ("/webhook", self.webhook, ["POST"]),
+            ("/train", self.train, ["POST"]),
+            ("/versions", self.versions, ["GET", "POST"]),
+            ("/job_status", self.job_status, ["POST"]),
+            ("/is_training", self.is_training, ["GET"]),
+            ("/status", self.status, ["GET"]),
+            ("/metrics", self.metrics, ["GET"]),
+        ):
+            app.add_api_route(path, answer, methods=methods, dependencies=guarded, response_model=None)
+
+    async def _guard(self, request: Request) -> None:
+        if not self._auth.accepts(request.headers.get("authorization")):
+            self._service.metrics.refused()
+            raise Refusal(
+                401, "a user name and password are needed: see BASIC_AUTH_USER and BASIC_AUTH_PASS", CHALLENGE
+            )
+
+    async def health(self, request: Request) -> dict[str, Any]:
+        """From memory alone. Without credentials, where some are asked for, only that the process lives."""
+        if self._auth.required and "authorization" not in request.headers:
+            return {"status": "UP"}
+        await self._guard(request)
+        return {"status": "UP", **self._served(), "queue": self._service.predictor.depth()}
+
+    async def setup(self, request: Request) -> dict[str, Any]:
+        body = await read_object(request)
+        schema = body.get("schema") or body.get("label_config") or ""
+        if not isinstance(schema, str):
+            raise Refusal(400, '"schema" must be a label config, as text')
+        answer: dict[str, Any] = {"model_version": self._service.serving.version}
+        if schema.strip():
+            number = project_number(body.get("project"))
+            answer["label_config"] = self._service.projects.set_up(number, schema, body.get("extra_params")).explained()
+        return answer
+
+    async def predict(self, request: Request) -> JSONResponse:
+        body = await read_object(request)
+        tasks, label_config, context = _asked(body)
+        if self._predicting >= MOST_PREDICTS:
+            reason = f"{MOST_PREDICTS} requests for captions are being answered; try again in {RETRY_AFTER_S} s"
+            raise Refusal(503, reason, {"Retry-After": str(RETRY_AFTER_S)})
+        self._predicting += 1
+        try:
+            answers = await self._in_thread(project_number(body.get("project")), label_config, tasks, context)
+        finally:
+            self._predicting -= 1
+        # Given ready-made: FastAPI would walk through a bulk's thousands of values in Python, and /health would wait.
+        return JSONResponse({"results": answers})
+
+    async def _in_thread(
+        self, project: int | None, label_config: str, tasks: list[dict[str, Any]], context: Mapping[str, Any] | None
+    ) -> list[Answer]:
+        backend = CaptioningBackend(project_id=project, label_config=label_config)
+        # The context carries the request's id into the thread's log lines.
+        run = copy_context().run
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: run(backend.predict, tasks, context=context))
+
+    async def webhook(self, request: Request) -> dict[str, Any]:
+        body = await read_object(request)
+        try:
+            return self._marked(event(body))
+        except WebhookError as error:
+            raise Refusal(400, str(error)) from None
+
+    async def train(self, request: Request) -> JSONResponse:
+        """Label Studio before 1.4.1 asks for a training here. No `job` in the answer: there is none to ask about."""
+        body = await read_object(request)
+        return JSONResponse(self._marked(event({"project": body.get("project"), "action": START_TRAINING})), 201)
+
+    def _marked(self, seen: Event) -> dict[str, Any]:
+        self._service.metrics.event(seen.action)
+        if seen.marks:
+            self._service.marks.raise_mark(seen.project, seen.action, captions=seen.captions)
+        log.info("%s, project %d: %s", seen.action[:64], seen.project, "marked" if seen.marks else "nothing to mark")
+        return {"status": "marked" if seen.marks else "ignored", "project": seen.project, "captions": seen.captions}
+
+    async def versions(self) -> dict[str, Any]:
+        return {"versions": await asyncio.to_thread(self._service.store.versions)}
+
+    async def job_status(self) -> None:
+        """Label Studio forgets a job that is answered with 410."""
+        raise Refusal(410, "this job is not known here: trainings are not jobs of this service")
+
+    async def is_training(self) -> dict[str, Any]:
+        return {"is_training": False}
+
+    async def status(self) -> dict[str, Any]:
+        service = self._service
+        projects = {str(number): project.explained() for number, project in service.projects.all().items()}
+        return {
+            **self._served(),
+            "serving_since": service.serving.since,
+            "uptime_s": round(time.time() - service.started, 1),
+            "model_queue": service.predictor.depth(),
+            "projects": projects,
+            "marks": await asyncio.to_thread(self._marks),
+        }
+
+    async def metrics(self) -> Response:
+        return Response(self._service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    def _served(self) -> dict[str, Any]:
+        serving = self._service.serving
+        beam = self._service.settings.beam or serving.captioner.beam
+        return {
+            "model_class": CaptioningBackend.__name__,
+            "model_version": serving.version,
+            "device": serving.captioner.device,
+            "beam": beam,
+        }
+
+    def _marks(self) -> dict[str, Any]:
+        waiting = self._service.marks.waiting()
+        try:
+            pending = [mark.__dict__ for mark in self._service.marks.pending()]
+        except redis.RedisError:
+            return {"queue_server": "out of reach", "waiting": waiting}
+        return {"queue_server": "up", "waiting": waiting, "pending": pending}
+
+
+def _asked(body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str, Mapping[str, Any] | None]:
+    """Tasks, label config and context of a /predict body. Raises Refusal for a body that is no such request."""
+    tasks, label_config = body.get("tasks"), body.get("label_config")
+    if not isinstance(tasks, list):
+        raise Refusal(400, '"tasks" must be a list of tasks')
+    odd = next((place for place, task in enumerate(tasks) if not isinstance(task, dict)), None)
+    if odd is not None:
+        raise Refusal(400, f'"tasks"[{odd}] must be an object with "id" and "data"')
+    if not isinstance(label_config, str):
+        raise Refusal(400, '"label_config" must be a label config, as text')
+    params = body.get("params")
+    context = params.get("context") if isinstance(params, Mapping) else None
+    return tasks, label_config, context if isinstance(context, Mapping) else None

@@ -1,0 +1,123 @@
+"""Everything that lives as long as the process: the model, its thread, the pictures' threads, the marks.
+
+One Service serves all requests; objects made for a request borrow it. Under another server than ours it is opened on
+first use, by `shared()`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+from pathlib import Path
+
+from backend.drafts import Drafts
+from backend.metrics import Metrics
+from backend.photos import Photos
+from backend.predictor import Predictor
+from backend.projects import Projects
+from backend.serving import Serving, load, open_store
+from labeling.images import ImageFetcher
+from labeling.session import LabelStudio, LabelStudioError
+from settings import Settings
+from settings import load as load_settings
+from trainer.marks import Marks
+from trainer.valkey import EmbeddedValkey
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """Open it once and close it once. Raises ServingError, ValkeyError or LabelStudioError when it cannot open."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.started = time.time()
+        self.metrics = Metrics()
+        self.projects = Projects(settings.caption_field)
+        self.store = open_store(settings)
+        self._fetcher = _fetcher(settings)
+        self._valkey = EmbeddedValkey(settings.data_dir / "valkey") if settings.redis_url is None else None
+        self.marks = Marks(self._queue_url(), spool(settings))
+        # Rebound as one value when another version is promoted.
+        self.serving: Serving = self._load()
+        self.predictor = Predictor(self.metrics.batch)
+        self.photos = Photos(self._fetcher, max_pixels=settings.max_image_pixels, observe=self.metrics.photo)
+        self.drafts = Drafts(self.photos, self.predictor, self.metrics.task)
+        self.metrics.watch("model_queue", "Pictures waiting for the model", self.predictor.depth)
+        self.metrics.watch("marks_waiting", "Marks not delivered to the queue server yet", self.marks.waiting)
+
+    def close(self) -> None:
+        """Stop the threads, deliver what can be delivered, stop the embedded queue server."""
+        self.photos.close()
+        self.predictor.close()
+        self._close_queue()
+
+    def _load(self) -> Serving:
+        try:
+            return load(self.store, self.settings)
+        except BaseException:
+            self._close_queue()
+            raise
+
+    def _queue_url(self) -> str:
+        if self._valkey is not None:
+            return self._valkey.start()
+        assert self.settings.redis_url is not None
+        return self.settings.redis_url.get_secret_value()
+
+    def _close_queue(self) -> None:
+        self.marks.close()
+        if self._valkey is not None:
+            self._valkey.stop()
+
+
+def spool(settings: Settings) -> Path:
+    """Where marks wait for the queue server."""
+    return settings.data_dir / "marks"
+
+
+def _fetcher(settings: Settings) -> ImageFetcher:
+    url, key = settings.label_studio_url, settings.label_studio_api_key
+    studio = LabelStudio(url, key.get_secret_value(), timeout=settings.image_timeout_s) if url and key else None
+    if studio is None:
+        log.warning(
+            "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not both set: uploaded pictures and cloud storage of "
+            "Label Studio cannot be read, only public addresses"
+        )
+    return ImageFetcher(
+        studio,
+        allowed_hosts=settings.image_allowed_hosts,
+        timeout_s=settings.image_timeout_s,
+        max_bytes=settings.image_max_bytes,
+        local_files_root=settings.local_files_document_root,
+    )
+
+
+_shared: Service | None = None
+_opening = threading.Lock()
+
+
+def install(service: Service | None) -> None:
+    """Make `service` the one that `shared()` gives: our own server does so at its start."""
+    global _shared
+    _shared = service
+
+
+def opened() -> Service | None:
+    """The process's Service if there is one already."""
+    return _shared
+
+
+def shared() -> Service:
+    """The process's Service, opened now if no server of ours has done so."""
+    global _shared
+    with _opening:
+        if _shared is None:
+            _shared = Service(load_settings())
+            atexit.register(_shared.close)
+        return _shared
+
+
+__all__ = ["LabelStudioError", "Service", "install", "opened", "shared", "spool"]

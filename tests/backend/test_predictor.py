@@ -1,0 +1,140 @@
+"""One thread, two lanes: order, batches, deadlines, failures one by one, an orderly end."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backend.predictor import BATCH, ROOM, OutOfTime, Predictor
+from backend.serving import Serving
+from model.captioner import Caption
+from model.preprocess import Photo
+
+
+class Slow:
+    """Stands where a captioner stands, so that a test decides when it goes on and what it fails on."""
+
+    beam = 3
+
+    def __init__(self) -> None:
+        self.batches: list[list[float]] = []
+        self.go = threading.Event()
+        self.go.set()
+        self.begun = threading.Event()
+
+    def caption(self, images: Sequence[Photo], *, beam: int | None = None) -> list[Caption]:
+        self.begun.set()
+        assert self.go.wait(10)
+        names = [float(image[0, 0, 0]) for image in images]
+        self.batches.append(names)
+        if 13.0 in names:
+            raise RuntimeError("this picture")
+        return [Caption(f"{name:g} with {beam}", 0.5, ()) for name in names]
+
+
+def picture(name: float) -> Photo:
+    return np.full((224, 224, 3), name, np.float32)
+
+
+def soon(seconds: float = 10.0) -> float:
+    return time.monotonic() + seconds
+
+
+@pytest.fixture
+def slow() -> Slow:
+    return Slow()
+
+
+@pytest.fixture
+def serving(slow: Slow) -> Serving:
+    stand_in: Any = slow
+    return Serving("v1", stand_in, 0.0)
+
+
+@pytest.fixture
+def predictor() -> Iterator[Predictor]:
+    made = Predictor()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def held(slow: Slow, serving: Serving, predictor: Predictor) -> Callable[[], None]:
+    """The model is busy with picture 0 until the returned function is called."""
+    slow.go.clear()
+    predictor.submit(serving, picture(0), deadline=soon())
+    assert slow.begun.wait(5)
+    return slow.go.set
+
+
+def test_batches_what_waits_and_lets_the_urgent_first(
+    slow: Slow, serving: Serving, predictor: Predictor, held: Callable[[], None]
+) -> None:
+    bulk = [predictor.submit(serving, picture(10 + n), deadline=soon()) for n in (0, 1, 2)]
+    urgent = predictor.submit(serving, picture(1), urgent=True, deadline=soon())
+    other_beam = predictor.submit(serving, picture(2), beam=1, deadline=soon())
+    assert predictor.depth() == 5
+    held()
+    assert urgent.result(5).text == "1 with None"
+    assert [future.result(5).text for future in bulk] == ["10 with None", "11 with None", "12 with None"]
+    assert other_beam.result(5).text == "2 with 1"
+    assert slow.batches == [[0], [1, 10, 11, 12], [2]]
+
+
+def test_a_batch_has_a_largest_size(
+    slow: Slow, serving: Serving, predictor: Predictor, held: Callable[[], None]
+) -> None:
+    futures = [predictor.submit(serving, picture(20 + n), deadline=soon()) for n in range(BATCH + 3)]
+    held()
+    for future in futures:
+        future.result(5)
+    assert [len(batch) for batch in slow.batches] == [1, BATCH, 3]
+
+
+def test_one_bad_picture_does_not_take_the_others_with_it(
+    serving: Serving, predictor: Predictor, held: Callable[[], None]
+) -> None:
+    good, bad, also_good = (predictor.submit(serving, picture(n), deadline=soon()) for n in (12, 13, 14))
+    held()
+    assert (good.result(5).text, also_good.result(5).text) == ("12 with None", "14 with None")
+    with pytest.raises(RuntimeError, match="this picture"):
+        bad.result(5)
+
+
+def test_a_full_lane_makes_wait_until_the_deadline_and_leaves_the_other_lane_open(
+    serving: Serving, predictor: Predictor, held: Callable[[], None]
+) -> None:
+    for _ in range(ROOM):
+        predictor.submit(serving, picture(1), deadline=soon())
+    started = time.monotonic()
+    with pytest.raises(OutOfTime):
+        predictor.submit(serving, picture(1), deadline=soon(0.1))
+    assert time.monotonic() - started < 1
+    urgent = predictor.submit(serving, picture(2), urgent=True, deadline=soon())
+    held()
+    assert urgent.result(5).text == "2 with None"
+
+
+def test_what_a_request_gave_up_is_not_computed(
+    slow: Slow, serving: Serving, predictor: Predictor, held: Callable[[], None]
+) -> None:
+    given_up = predictor.submit(serving, picture(1), deadline=soon())
+    wanted = predictor.submit(serving, picture(2), deadline=soon())
+    assert given_up.cancel()
+    held()
+    wanted.result(5)
+    assert slow.batches == [[0], [2]]
+
+
+def test_closing_finishes_the_batch_in_hand_and_cancels_the_rest(
+    serving: Serving, predictor: Predictor, held: Callable[[], None]
+) -> None:
+    waiting = predictor.submit(serving, picture(1), deadline=soon())
+    threading.Timer(0.1, held).start()
+    predictor.close()
+    assert waiting.cancelled()
+    with pytest.raises(OutOfTime):
+        predictor.submit(serving, picture(1), deadline=soon())
