@@ -41,7 +41,9 @@ torch.set_num_threads(1)
 def pytest_configure() -> None:
     """Refuse to start beside somebody's `.env`: processes that the tests start would read it, and its server."""
     if (ROOT / ".env").exists():
-        raise pytest.UsageError("The tests would read your settings from .env. Put it aside first: mv .env ~/recaption.env")
+        raise pytest.UsageError(
+            "The tests would read your settings from .env. Put it aside first: mv .env ~/recaption.env"
+        )
 
 
 def pytest_report_header() -> str:
