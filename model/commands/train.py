@@ -40,7 +40,7 @@ def train(
     patience: Annotated[
         int, typer.Option(min=1, help="Epochs without a better BLEU-4 before it stops.")
     ] = DEFAULTS.patience,
-    dropout: Annotated[float, typer.Option(min=0, max=1, help="Of a new decoder.")] = DEFAULTS.dropout,
+    dropout: Annotated[float, typer.Option(min=0, max=1)] = DEFAULTS.dropout,
     minimum_count: Annotated[int, typer.Option(min=1, help="Rarer words become <unk>.")] = DEFAULTS.minimum_count,
     validation_beam: Annotated[int, typer.Option(min=1)] = DEFAULTS.validation_beam,
     seed: Annotated[int, typer.Option()] = DEFAULTS.seed,

@@ -7,5 +7,6 @@ checkpoint and fine-tunes everything, every stage of the ResNet included, from t
     python -m model train --dataset flickr8k:FOLDER --stage network --start runs/decoder/best --run runs/network
 
 A run folder holds `settings.json`, `metrics.jsonl`, `curve.png`, `state.pt` (to resume from, after a kill too: run the
-same command again) and `best/`, the checkpoint with the highest BLEU-4 of captions generated on the validation split.
+same command again), `best/`, the checkpoint with the highest BLEU-4 of captions generated on the validation split, and
+`last/`, the one of the last epoch.
 """

@@ -141,9 +141,11 @@ class Run:
         )
         position = self.position
         better = scores.bleu4 > position.best
+        facts = self.facts(scores)
+        checkpoints.save(self.checkpoint, self.folder / "last", facts)
         if better:
             position.best, position.best_epoch = scores.bleu4, position.epoch
-            checkpoints.save(self.checkpoint, self.folder / "best", self.facts(scores))
+            checkpoints.save(self.checkpoint, self.folder / "best", facts)
         self.average.swap()
         position.epoch, position.batch = position.epoch + 1, 0
         waited = position.epoch - 1 - position.best_epoch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from model import checkpoint as checkpoints
 from model.checkpoint import Checkpoint, Config
 from model.datasets import Dataset, load_dataset
-from model.decoder import DecoderConfig
+from model.decoder import Decoder, DecoderConfig
 from model.encoder import Encoder, imagenet_weights, load_weights
 from model.features import Features, build, read_or_none
 from model.training.batches import CachedSource, PhotoSource, Source
@@ -41,7 +42,7 @@ def prepare(settings: TrainingSettings, folder: Path, cache: Path, device: str) 
 def starting_checkpoint(settings: TrainingSettings, train: Dataset) -> Checkpoint:
     """The checkpoint at `start`, or a new one whose vocabulary comes from the train split alone."""
     if settings.start:
-        return checkpoints.load(Path(settings.start))
+        return with_dropout(checkpoints.load(Path(settings.start)), settings.dropout)
     if settings.stage == "network":
         raise TrainingError("the network stage fine-tunes a trained decoder: give its checkpoint with --start FOLDER")
     torch.manual_seed(settings.seed)
@@ -56,6 +57,14 @@ def starting_checkpoint(settings: TrainingSettings, train: Dataset) -> Checkpoin
     checkpoint = checkpoints.create(Config(decoder), vocabulary)
     load_encoder(checkpoint.encoder, settings.encoder)
     return checkpoint
+
+
+def with_dropout(checkpoint: Checkpoint, dropout: float) -> Checkpoint:
+    """The same weights under another dropout, which is a matter of the run, not of the network's shape."""
+    config = replace(checkpoint.config, decoder=replace(checkpoint.config.decoder, dropout=dropout))
+    decoder = Decoder(config.decoder)
+    decoder.load_state_dict(checkpoint.decoder.state_dict())
+    return replace(checkpoint, config=config, decoder=decoder)
 
 
 def load_encoder(encoder: Encoder, source: str) -> None:

@@ -35,12 +35,13 @@ class TrainingSettings:
     ema: float = 0.999  # decay of the averaged weights, which are the ones validated and kept
     patience: int = 3  # epochs without a better BLEU-4 before the run stops
 
+    dropout: float = 0.5
+
     # A new decoder's shape; a run that goes on from a checkpoint keeps the checkpoint's.
     minimum_count: int = 4
     embedding: int = 300
     hidden: int = 512
     attention: int = 512
-    dropout: float = 0.5
 
     validation_beam: int = 3
 
