@@ -8,6 +8,7 @@ from the references of the split being scored. `SIGNATURE` names all of that and
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def score(captions: Sequence[str], references: Sequence[Sequence[str]], *, resam
         raise ValueError(f"{len(captions)} captions for {len(references)} images: one each is needed, and one at least")
     hypotheses = [words(caption) for caption in captions]
     targets = [[words(reference) for reference in group] for group in references]
-    bleu = corpus_bleu(targets, hypotheses, weights=WEIGHTS) if any(hypotheses) else [0.0] * 4
+    bleu = nltk_bleu(hypotheses, targets)
     length = sum(map(len, hypotheses))
     nearest = sum(
         closest_ref_length(group, len(hypothesis)) for group, hypothesis in zip(targets, hypotheses, strict=True)
@@ -64,6 +65,16 @@ def score(captions: Sequence[str], references: Sequence[Sequence[str]], *, resam
         brevity_penalty=brevity_penalty(nearest, length) if length else 0.0,
         confidence=confidence,
     )
+
+
+def nltk_bleu(hypotheses: Sequence[Words], references: Sequence[Sequence[Words]]) -> Sequence[float]:
+    """BLEU-1..4 in [0, 1]; 0 from the order on at which no n-gram matches, as in the first steps of a training."""
+    if not any(hypotheses):
+        return [0.0] * ORDERS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # nltk warns of such a 0, and advises smoothing
+        figures: Sequence[float] = corpus_bleu(references, hypotheses, weights=WEIGHTS)
+    return figures
 
 
 def ngrams(tokens: Words, order: int) -> Counter[tuple[str, ...]]:

@@ -58,6 +58,11 @@ def test_empty_captions_score_nothing() -> None:
     assert scores.bleu == (0.0, 0.0, 0.0, 0.0) and scores.cider == 0.0
 
 
+def test_no_match_at_all_is_a_plain_zero() -> None:
+    scores = score(["x y z"], [["a dog runs on grass"]])
+    assert scores.bleu == pytest.approx((0.0, 0.0, 0.0, 0.0), abs=1e-6)
+
+
 def test_one_caption_an_image_is_needed() -> None:
     with pytest.raises(ValueError, match="1 captions for 2 images"):
         score(["a"], [["a"], ["b"]])

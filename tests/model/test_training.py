@@ -24,6 +24,7 @@ from model.decoder import Decoder, DecoderConfig, flatten_targets
 from model.preprocess import read_pixels
 from model.training.batches import CachedSource, PhotoSource, collate, crop, epoch_batches, epoch_order, swap_sides
 from model.training.optimise import Average, rate_factor
+from model.training.prepare import with_dropout
 from model.training.settings import TrainingError, TrainingSettings
 from model.vocabulary import END, SPECIALS, START, Vocabulary
 from tests.photos import COLOURS, captions_of, flickr8k_folder
@@ -78,7 +79,20 @@ def weights(folder: Path) -> dict[str, str]:
     return {k: v["sha256"] for k, v in json.loads((folder / "manifest.json").read_text())["files"].items()}
 
 
-DECODER = ("--stage", "decoder", "--epochs", "30", "--learning-rate", "5e-3", "--ema", "0.9", "--patience", "30")
+DECODER = (
+    "--stage",
+    "decoder",
+    "--epochs",
+    "30",
+    "--learning-rate",
+    "5e-3",
+    "--ema",
+    "0.9",
+    "--patience",
+    "30",
+    "--dropout",
+    "0.1",
+)
 SHORT = ("--stage", "decoder", "--epochs", "6", "--learning-rate", "2e-3", "--patience", "6")
 
 
@@ -180,7 +194,7 @@ def test_early_stopping(data: Path, start: Path, tmp_path: Path) -> None:
 
 
 def test_sgd_learns_too(data: Path, start: Path, tmp_path: Path) -> None:
-    options = ("--stage", "decoder", "--epochs", "8", "--optimizer", "sgd", "--learning-rate", "0.5")
+    options = ("--stage", "decoder", "--epochs", "8", "--optimizer", "sgd", "--learning-rate", "0.5", "--patience", "8")
     assert train(data, tmp_path / "run", start, *options).exit_code == 0
     losses = [step["loss"] for step in events(tmp_path / "run", "step")]
     assert losses[-1] < losses[0] * 0.9
@@ -209,6 +223,15 @@ def test_a_run_is_not_resumed_with_other_settings(tmp_path: Path) -> None:
     TrainingSettings("flickr8k:x", batch=8).save(tmp_path)
     with pytest.raises(TrainingError, match="batch was 8, now 16"):
         TrainingSettings("flickr8k:x", batch=16).check_resume(tmp_path)
+
+
+def test_dropout_belongs_to_the_run_and_not_to_the_checkpoint(start: Path) -> None:
+    before = checkpoints.load(start)
+    after = with_dropout(checkpoints.load(start), 0.3)
+    assert (before.config.decoder.dropout, after.config.decoder.dropout) == (0.1, 0.3)
+    assert (after.decoder.dropout.p, after.decoder.attention.dropout.p) == (0.3, 0.15)
+    theirs = before.decoder.state_dict()
+    assert all(torch.equal(value, theirs[key]) for key, value in after.decoder.state_dict().items())
 
 
 def test_teacher_forcing_is_the_step_repeated() -> None:
