@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -58,16 +58,21 @@ class Encoded:
 
 
 def choose(encoded: Encoded) -> tuple[Trial, Sequence[Trial]]:
-    """The best decoding with a beam of 3 to 5, and every trial that led to it."""
+    """The best decoding with a beam of 3 to 5, and every trial; each beam is tried at the best length weight, too."""
     trials: list[Trial] = []
-    with Progress("decodings tried", len(BEAMS) + len(POWERS) - 1) as progress:
-        for beam in BEAMS:
-            trials.append(encoded.score(Decoding(beam, 0.0)))
-            progress.advance(1, describe(trials[-1]))
-        widest = best(trials).decoding.beam
-        for power in POWERS[1:]:
-            trials.append(encoded.score(Decoding(widest, power)))
-            progress.advance(1, describe(trials[-1]))
+    with Progress("decodings tried", 2 * len(BEAMS) + len(POWERS) - 2) as progress:
+
+        def attempt(decodings: Iterable[Decoding]) -> None:
+            for decoding in decodings:
+                if decoding not in [trial.decoding for trial in trials]:
+                    trials.append(encoded.score(decoding))
+                progress.advance(1, describe(trials[-1]))
+
+        attempt(Decoding(beam, 0.0) for beam in BEAMS)
+        beam = best(trials).decoding.beam
+        attempt(Decoding(beam, power) for power in POWERS[1:])
+        power = best(trials).decoding.length_power
+        attempt(Decoding(other, power) for other in BEAMS if other != beam)
     return best(trials), trials
 
 

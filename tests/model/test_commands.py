@@ -107,7 +107,7 @@ def test_ship_states_the_decoding_that_scored_best(data: Path, checkpoint: Path,
     manifest = json.loads((tmp_path / "shipped" / "manifest.json").read_text())
     validation = manifest["validation"]
     served = [trial for trial in validation["trials"] if trial["beam"] in (3, 4, 5)]
-    assert validation["bleu"][3] == max(trial["bleu"][3] for trial in served) and len(validation["trials"]) == 8
+    assert validation["bleu"][3] == max(trial["bleu"][3] for trial in served) and len(validation["trials"]) >= 8
     shipped = Captioner.load(tmp_path / "shipped", threads=1)
     assert asdict(shipped.checkpoint.config.decoding) == validation["decoding"]
     assert shipped.version == f"recaption-{manifest['id']}"
