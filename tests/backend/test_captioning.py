@@ -24,11 +24,14 @@ from trainer.marks import Marks
 from trainer.valkey import EmbeddedValkey
 
 RELEASE_1_SERVER = """
+import signal
 import sys
 from label_studio_ml.api import init_app
 from backend.captioning import CaptioningBackend
 app = init_app(model_class=CaptioningBackend, model_dir=sys.argv[2])
 if __name__ == "__main__":
+    # werkzeug ends in order on Ctrl-C alone, which processes started in the background may be deaf to.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     app.run(host="127.0.0.1", port=int(sys.argv[1]), debug=False)
 """
 
@@ -142,8 +145,7 @@ def release_1(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iter
         wait_for(f"http://127.0.0.1:{port}/health", folder / "log")
         yield f"http://127.0.0.1:{port}", folder / "data"
     finally:
-        # A Ctrl-C: werkzeug has no other orderly end.
-        process.send_signal(2)
+        process.terminate()
         process.wait(timeout=30)
 
 
