@@ -11,10 +11,10 @@ COMMANDS = ("serve", "config", "connect", "doctor", "run")
 class Commands(TyperGroup):
     """Imports a command when it is typed: `serve` should not wait for what only `run` needs."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # typer narrows the context
         return list(COMMANDS)
 
-    def get_command(self, ctx: typer.Context, cmd_name: str):  # type: ignore[no-untyped-def, override]
+    def get_command(self, ctx: typer.Context, cmd_name: str):  # type: ignore[no-untyped-def, override]  # likewise
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"backend.commands.{cmd_name}")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from model.attention import Memory
 from model.decoder import Decoder, State
-from model.vocabulary import END, PAD, START, UNKNOWN
+from model.vocabulary import END, PAD, START, UNKNOWN, Vocabulary, join
 
 MAX_WORDS = 30
 NEVER = float("-inf")
@@ -69,6 +69,14 @@ def beam_search(
     else:
         finish_running(finished, totals, tokens, looks, beam)
     return [max(done, key=lambda h: h.log_probability / h.steps**length_power) for done in finished]
+
+
+def captions(
+    decoder: Decoder, vocabulary: Vocabulary, grid: Tensor, beam: int, *, length_power: float = 0.0
+) -> list[str]:
+    """The best captions of `beam_search` as text, where nothing but the text is wanted."""
+    found = beam_search(decoder, grid, beam, length_power=length_power)
+    return [join(vocabulary.decode(hypothesis.tokens)) for hypothesis in found]
 
 
 def advance(

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.beam import beam_search
+from model.beam import captions
 from model.captioner import Captioner
 from model.checkpoint import Decoding
 from model.datasets import Dataset
-from model.features import read_examples
+from model.features import sound_batches
 from model.metrics import Scores, score
 from model.preprocess import to_float
 from model.progress import Progress
-from model.vocabulary import join
 
 BEAMS = (1, 3, 4, 5)
 SERVED = (3, 4, 5)
@@ -38,20 +37,17 @@ class Encoded:
         grids: list[Tensor] = []
         self.references: list[tuple[str, ...]] = []
         with Progress(f"encoding {dataset.name} {dataset.split}", len(dataset.examples)) as progress:
-            for start in range(0, len(dataset.examples), BATCH):
-                examples = dataset.examples[start : start + BATCH]
-                pairs = zip(examples, read_examples(examples), strict=True)
-                sound = [(example, pixels) for example, pixels in pairs if pixels is not None]
+            for sound in filter(None, sound_batches(dataset, BATCH)):
                 grids.append(captioner.encode([to_float(pixels) for _, pixels in sound]))
                 self.references += [example.captions for example, _ in sound]
-                progress.advance(len(examples))
+                progress.advance(len(sound))
         self.grid = torch.cat(grids)
 
     def captions(self, decoding: Decoding) -> Iterator[str]:
+        decoder, vocabulary = self.captioner.decoder, self.captioner.vocabulary
         for start in range(0, len(self.grid), BATCH):
             rows = self.grid[start : start + BATCH]
-            for found in beam_search(self.captioner.decoder, rows, decoding.beam, length_power=decoding.length_power):
-                yield join(self.captioner.vocabulary.decode(found.tokens))
+            yield from captions(decoder, vocabulary, rows, decoding.beam, length_power=decoding.length_power)
 
     def score(self, decoding: Decoding) -> Trial:
         return Trial(decoding, score(list(self.captions(decoding)), self.references))

@@ -7,7 +7,7 @@ from typing import Any
 
 from model.captioner import Caption, Captioner
 from model.datasets import Dataset, Example
-from model.features import read_examples
+from model.features import sound_batches
 from model.metrics import SIGNATURE, Scores, score
 from model.preprocess import to_float
 from model.progress import Progress
@@ -18,16 +18,11 @@ BATCH = 16
 def caption_split(captioner: Captioner, dataset: Dataset, beam: int) -> list[tuple[Example, Caption]]:
     """Caption every image of the split that decodes; the torn ones go to `dataset.problems`."""
     captioned: list[tuple[Example, Caption]] = []
-    dataset.problems.torn.clear()
     with Progress(f"captions {dataset.name} {dataset.split}", len(dataset.examples)) as progress:
-        for start in range(0, len(dataset.examples), BATCH):
-            examples = dataset.examples[start : start + BATCH]
-            pictures = list(zip(examples, read_examples(examples), strict=True))
-            dataset.problems.torn += [example.name for example, pixels in pictures if pixels is None]
-            sound = [(example, to_float(pixels)) for example, pixels in pictures if pixels is not None]
-            captions = captioner.caption([photo for _, photo in sound], beam=beam)
+        for sound in sound_batches(dataset, BATCH):
+            captions = captioner.caption([to_float(pixels) for _, pixels in sound], beam=beam)
             captioned += [(example, caption) for (example, _), caption in zip(sound, captions, strict=True)]
-            progress.advance(len(examples))
+            progress.advance(len(sound))
     return captioned
 
 

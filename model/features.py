@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,16 @@ def read_or_none(example: Example) -> Pixels | None:
         return read_pixels(example.path.read_bytes())
     except (ImageError, OSError):
         return None
+
+
+def sound_batches(dataset: Dataset, size: int) -> Iterator[list[tuple[Example, Pixels]]]:
+    """The split's pictures, `size` at a time; the torn ones are left out and named in `dataset.problems`."""
+    dataset.problems.torn.clear()
+    for start in range(0, len(dataset.examples), size):
+        examples = dataset.examples[start : start + size]
+        pictures = list(zip(examples, read_examples(examples), strict=True))
+        dataset.problems.torn += [example.name for example, pixels in pictures if pixels is None]
+        yield [(example, pixels) for example, pixels in pictures if pixels is not None]
 
 
 def to_batch(pixels: Sequence[Pixels], device: str = "cpu") -> Tensor:

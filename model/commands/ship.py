@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,6 +51,8 @@ def ship(
             "trials": figures,
         }
         checkpoints.save(shipped, out, facts)
+    for line in data.problems.lines():
+        print(line, file=sys.stderr)
     for trial in trials:
         print(describe(trial))
     print(f"{shipped.version} in {out}: {describe(found)}")

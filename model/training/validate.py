@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from model.beam import beam_search
+from model.beam import captions
 from model.checkpoint import Checkpoint
 from model.datasets import Example
 from model.devices import autocast
 from model.features import Features, read_examples, to_batch
 from model.metrics import Scores, score
-from model.vocabulary import join
 
 BATCH = 50
 
@@ -37,15 +36,12 @@ def generate(
 ) -> list[str]:
     checkpoint.encoder.eval()
     checkpoint.decoder.eval()
-    captions: list[str] = []
-    for grid in grids(checkpoint, examples, features, device):
-        found = beam_search(checkpoint.decoder, grid, beam)
-        captions += [join(checkpoint.vocabulary.decode(hypothesis.tokens)) for hypothesis in found]
-    return captions
+    batches = grids(checkpoint, examples, features, device)
+    return [text for grid in batches for text in captions(checkpoint.decoder, checkpoint.vocabulary, grid, beam)]
 
 
 def validate(
     checkpoint: Checkpoint, examples: Sequence[Example], features: Features | None, beam: int, device: str
 ) -> Scores:
-    captions = generate(checkpoint, examples, features, beam, device)
-    return score(captions, [example.captions for example in examples])
+    generated = generate(checkpoint, examples, features, beam, device)
+    return score(generated, [example.captions for example in examples])
