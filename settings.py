@@ -120,6 +120,84 @@ class Settings(BaseSettings):
     start_training_each_n_updates: int = _setting(
         20, "New or corrected captions after which a training is due.", "a whole number from 1", ge=1
     )
+    start_training_after_s: float = _setting(
+        3600.0, "Seconds after which a single new correction is enough for a training.", "a number above 0", gt=0
+    )
+    reconcile_every_s: float = _setting(
+        60.0, "Seconds between two looks at Label Studio for corrections that no webhook told of.", "from 1", ge=1
+    )
+    training_timeout_s: int = _setting(
+        21600,
+        "Seconds after which a training is stopped; the next one goes on with it.",
+        "a whole number from 60",
+        ge=60,
+    )
+    base_dataset: str | None = _setting(
+        None,
+        "Data set to replay while fine-tuning (train split) and to judge by (validation split).",
+        "flickr8k:FOLDER or coco2017:FOLDER",
+        pattern=r"^(flickr8k|coco2017):.+$",
+    )
+    replay_share: float = _setting(
+        0.7,
+        "Share of the photos in a fine-tuning step that come from BASE_DATASET.",
+        "a number from 0 to 0.95",
+        ge=0,
+        le=0.95,
+    )
+    holdout_share: float = _setting(
+        0.2,
+        "Share of the corrected photos kept apart, for good, as the project's own validation set.",
+        "a number from 0 to 0.9",
+        ge=0,
+        le=0.9,
+    )
+    learn_from_accepted: bool = _setting(
+        False, "Whether drafts that an annotator accepted unchanged are learnt from, too.", "true or false"
+    )
+    grow_vocabulary: int = _setting(
+        5, "Photos whose corrections must use a new word before it joins the vocabulary. 0: none ever.", "from 0", ge=0
+    )
+    finetune_epochs: int = _setting(
+        3, "Passes over the corrections in one training.", "a whole number from 1 to 100", ge=1, le=100
+    )
+    finetune_learning_rate: float = _setting(
+        2e-4, "Peak learning rate of the decoder while fine-tuning.", "a number above 0 and up to 0.1", gt=0, le=0.1
+    )
+    finetune_batch: int = _setting(
+        32, "Photos in one fine-tuning step, each with all its captions.", "a whole number from 1", ge=1
+    )
+    finetune_encoder: bool = _setting(
+        False, "Whether the ResNet is fine-tuned too: needs a GPU or patience.", "true or false"
+    )
+    interpolation: float = _setting(
+        1.0,
+        "Share of the fine-tuned weights in the challenger; the rest are the champion's.",
+        "a number above 0 and up to 1",
+        gt=0,
+        le=1,
+    )
+    gate: str = _setting(
+        "benchmark",
+        "What a challenger must be better at: BASE_DATASET's validation split, or the project's held-out photos.",
+        "benchmark or domain",
+        pattern=r"^(benchmark|domain)$",
+    )
+    gate_level: float = _setting(
+        0.025, "Chance of promoting a challenger that is no better.", "a number above 0 and below 0.5", gt=0, lt=0.5
+    )
+    gate_margin: float = _setting(
+        0.5, "BLEU-4 points that GATE=domain may lose on the benchmark.", "a number from 0", ge=0
+    )
+    gate_images: int = _setting(
+        300, "Photos that a comparison must rest on; with fewer, the champion stays.", "a whole number from 2", ge=2
+    )
+    explore_share: float = _setting(
+        0.15, "Share of the photos offered next that are picked at random.", "a number from 0 to 1", ge=0, le=1
+    )
+    relabel_after_swap: bool = _setting(
+        True, "Whether unlabelled tasks are captioned again once another version serves.", "true or false"
+    )
 
     @field_validator("image_allowed_hosts", mode="before")
     @classmethod

@@ -21,7 +21,7 @@ from model import checkpoint as checkpoints
 from model.beam import Hypothesis, beam_search
 from model.checkpoint import Checkpoint
 from model.devices import pick_device, set_threads
-from model.encoder import GRID
+from model.encoder import GRID, Encoder
 from model.preprocess import Photo
 from model.vocabulary import join
 
@@ -30,11 +30,15 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Caption:
-    """`score` is exp of the mean log-probability per word, in [0, 1]; `attention` is (words, 7, 7)."""
+    """`score` is exp of the mean log-probability per word, in [0, 1]; `attention` is (words, 7, 7).
+
+    `pooled` is the mean of the photo's grid, (C,): photos that look alike have pooled features that point alike.
+    """
 
     text: str
     score: float
     words: tuple[str, ...]
+    pooled: NDArray[np.float32]
     attention: NDArray[np.float32] | None = None
 
 
@@ -51,10 +55,19 @@ class Captioner:
         self.beam = checkpoint.config.decoding.beam
 
     @classmethod
-    def load(cls, folder: Path, *, device: str = "auto", threads: int = 0) -> Captioner:
-        """Read and verify a checkpoint folder. Raises CheckpointError and DeviceError."""
+    def load(
+        cls,
+        folder: Path,
+        *,
+        device: str = "auto",
+        threads: int = 0,
+        verify: bool = True,
+        encoder: Encoder | None = None,
+    ) -> Captioner:
+        """Read and verify a checkpoint folder; `encoder` is one of these very weights, to be shared. Raises
+        CheckpointError and DeviceError."""
         set_threads(threads)
-        return cls(checkpoints.load(folder), pick_device(device))
+        return cls(checkpoints.load(folder, verify=verify, encoder=encoder), pick_device(device))
 
     def caption(self, images: Sequence[Photo], *, beam: int | None = None, attention: bool = False) -> list[Caption]:
         """One caption for each picture (224, 224, 3), RGB in [0, 1], in order."""
@@ -73,10 +86,11 @@ class Captioner:
         """One caption for each image's features (B, 49, C), cached or fresh."""
         power = self.checkpoint.config.decoding.length_power
         found = beam_search(self.decoder, grid.to(self.device), beam or self.beam, length_power=power)
-        return [self.to_caption(hypothesis, attention) for hypothesis in found]
+        pooled = grid.float().mean(1).cpu().numpy()  # (B, C)
+        return [self.to_caption(*pair, attention) for pair in zip(found, pooled, strict=True)]
 
-    def to_caption(self, hypothesis: Hypothesis, attention: bool) -> Caption:
+    def to_caption(self, hypothesis: Hypothesis, pooled: NDArray[np.float32], attention: bool) -> Caption:
         words = tuple(self.vocabulary.decode(hypothesis.tokens))
         looks = hypothesis.attention.view(-1, GRID, GRID).float().cpu().numpy() if attention else None
         score = math.exp(hypothesis.log_probability / max(hypothesis.steps, 1))
-        return Caption(join(words), min(score, 1.0), words, looks)
+        return Caption(join(words), min(score, 1.0), words, pooled, looks)

@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,10 +104,11 @@ def save(checkpoint: Checkpoint, folder: Path, facts: dict[str, Any]) -> Path:
     return folder
 
 
-def load(folder: Path, *, verify: bool = True) -> Checkpoint:
+def load(folder: Path, *, verify: bool = True, encoder: Encoder | None = None) -> Checkpoint:
     """Read a checkpoint folder, float32, in evaluation mode. Raises CheckpointError.
 
-    With `verify`, every file must have the size and sha256 that the manifest states.
+    With `verify`, every file must have the size and sha256 that the manifest states. `encoder` is one in memory that
+    has these very weights: it is shared, and the file is not read.
     """
     manifest = read_json(folder / "manifest.json")
     if verify:
@@ -120,20 +122,23 @@ def load(folder: Path, *, verify: bool = True) -> Checkpoint:
         raise CheckpointError(
             f"{folder}: vocabulary.json has {len(vocabulary)} words, config.json says {config.decoder.vocabulary}"
         )
-    checkpoint = create(config, vocabulary)
-    checkpoint.manifest = manifest
-    load_weights(checkpoint.encoder, folder / "encoder.safetensors")
+    if encoder is None:
+        encoder = Encoder(config.encoder_width, config.encoder_blocks)
+        load_weights(encoder, folder / "encoder.safetensors")
+    checkpoint = Checkpoint(config, encoder, Decoder(config.decoder), vocabulary, manifest)
     load_weights(checkpoint.decoder, folder / "decoder.safetensors")
     return checkpoint
 
 
-def check_files(folder: Path, manifest: dict[str, Any]) -> None:
+def check_files(folder: Path, manifest: dict[str, Any], digest: Callable[[Path], str] | None = None) -> None:
+    """Raises CheckpointError unless every file is there as the manifest states. `digest` may remember what it read."""
+    digest = digest or sha256
     for name in FILES:
         stated = manifest.get("files", {}).get(name)
         path = folder / name
         if not path.is_file() or stated is None:
             raise CheckpointError(f"{folder}: {name} is missing; a checkpoint has {', '.join(FILES)} and manifest.json")
-        if path.stat().st_size != stated["bytes"] or sha256(path) != stated["sha256"]:
+        if path.stat().st_size != stated["bytes"] or digest(path) != stated["sha256"]:
             raise CheckpointError(f"{path} is not the file that manifest.json states: it is torn or was changed")
 
 

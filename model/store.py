@@ -1,51 +1,41 @@
 """Versions on disk, and which of them serves.
 
-    MODEL_DIR/versions/<id>/     published checkpoints, never changed again
-    MODEL_DIR/refs/<name>.json   the champion of a project, or of `default`: {epoch, version, previous, fence, at, by}
-    MODEL_DIR/history.jsonl      every promotion, appended
+    MODEL_DIR/versions/<id>/       published checkpoints, never changed again
+    MODEL_DIR/refs/<name>.json     the champion of a project, or of `default`: {epoch, version, previous, fence, at, by}
+    MODEL_DIR/fences/<project>     the newest fencing token that a training of this project took
+    MODEL_DIR/history.jsonl        every promotion, rollback, rejection and failure, appended
 
 A version is published by staging it on the same disk and renaming it into place; a promotion is a compare-and-swap on
-the pointer's epoch under a file lock. A reader sees the old champion or the new one, whole, at any moment.
+the pointer's epoch under a file lock. A reader takes no lock, and sees the old champion or the new one, whole, at any
+moment. The pointer moves first and the history follows: a crash between the two is mended by whoever locks next.
+
+The lock is `flock`: it holds between the processes of one machine. On NFS it may not (see model/durable.py), so let
+one machine do all the writing there.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-import re
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint import FILES, CheckpointError, check_files, read_json, sync
+from model import history
+from model.durable import locked
+from model.pointers import NAME, Champion, Moved, Pointers, StaleTrainer, StoreError, checked
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-class StoreError(RuntimeError):
-    """The store refuses: says what was asked, what it holds, and what would be accepted."""
-
-
-@dataclass(frozen=True)
-class Champion:
-    """Who serves. `epoch` counts the pointer's moves; `fence` is the highest token that moved it."""
-
-    version: str
-    epoch: int
-    previous: str | None
-    fence: int
-    at: str
-    by: str
+__all__ = ["Champion", "Moved", "StaleTrainer", "Store", "StoreError"]
 
 
 class Store:
+    """The versions of MODEL_DIR and the pointers to them. Nothing is read or made before a method asks for it."""
+
     def __init__(self, model_dir: Path) -> None:
         self.root = model_dir
+        self._pointers = Pointers(model_dir)
+        self._history = model_dir / "history.jsonl"
 
     def folder(self, version: str) -> Path:
         """The folder of a published version. Raises StoreError when there is none."""
@@ -64,44 +54,50 @@ class Store:
     def publish(self, checkpoint: Path) -> str:
         """Copy a checkpoint folder in, verified, and return its version. Publishing it twice is harmless.
 
-        Raises CheckpointError when the folder is not a whole checkpoint.
+        Files that another version has are linked, not copied. Raises CheckpointError when the folder is not a whole
+        checkpoint, OSError when the disk is full or read-only.
         """
+        # Torch takes seconds to import, and whoever only reads or moves pointers needs none of it.
+        from model.checkpoint import read_json
+        from model.publish import publish
+
         manifest = read_json(checkpoint / "manifest.json")
-        check_files(checkpoint, manifest)
         version = checked(f"recaption-{manifest.get('id')}")
-        final = self.root / "versions" / version
-        if final.is_dir():
-            return version
-        stage = final.with_name(f".{version}.{os.getpid()}.stage")
-        shutil.rmtree(stage, ignore_errors=True)
-        stage.mkdir(parents=True)
-        for name in (*FILES, "manifest.json"):
-            shutil.copyfile(checkpoint / name, stage / name)
-            sync(stage / name)
-        sync(stage)
-        self.settle(stage, final)
+        publish(checkpoint, manifest, self.root / "versions" / version)
         return version
 
-    def settle(self, stage: Path, final: Path) -> None:
-        try:
-            stage.rename(final)
-        except OSError:
-            # Another process published the same content first: a version is its content, so theirs is ours.
-            if not final.is_dir():
-                raise
-            shutil.rmtree(stage)
-        sync(final.parent)
-
     def champion(self, project: str = "default") -> Champion | None:
-        """The champion of a project, of `default` where it has none of its own, None in an empty store."""
-        for name in dict.fromkeys((checked(project), "default")):
-            path = self.root / "refs" / f"{name}.json"
-            if path.exists():
-                try:
-                    return Champion(**read_json(path))
-                except (TypeError, CheckpointError) as error:
-                    raise StoreError(f"{path} is not a champion pointer ({error}); promote a version anew") from error
-        return None
+        """The champion of a project, of `default` where it has none of its own, None in an empty store.
+
+        Raises StoreError when the pointer cannot be read.
+        """
+        return self.own_champion(project) or self.own_champion("default")
+
+    def own_champion(self, project: str) -> Champion | None:
+        """The champion that this project has for itself. Raises StoreError when the pointer cannot be read."""
+        return self._pointers.read(project)
+
+    def refs(self) -> dict[str, Champion]:
+        """Every pointer there is, by the name of its project. Raises StoreError when one cannot be read."""
+        found = {name: self.own_champion(name) for name in self._pointers.names()}
+        return {name: champion for name, champion in found.items() if champion is not None}
+
+    def history(self, project: str | None = None) -> list[dict[str, Any]]:
+        """What happened, oldest first, in one project or in all. A line torn by a power cut is left out.
+
+        Raises OSError when the file cannot be read.
+        """
+        return history.read(self._history, project)
+
+    def take_fence(self, project: str) -> int:
+        """A token above every one before: from now on, only its holder or a person can move this project's pointer.
+
+        Raises StoreError when the project's files cannot be read, OSError when the disk is full or read-only.
+        """
+        with self._lock():
+            fence = self._pointers.newest_fence(project) + 1
+            self._pointers.write_fence(project, fence)
+        return fence
 
     def promote(
         self,
@@ -111,60 +107,111 @@ class Store:
         expect_epoch: int | None,
         by: str,
         reason: str,
-        fence: int = 0,
-        figures: dict[str, Any] | None = None,
+        fence: int | None = None,
+        figures: Mapping[str, Any] | None = None,
     ) -> Champion:
-        """Point `project` at `version` if its pointer is still at `expect_epoch` (None: it has no pointer yet).
+        """Point `project` at `version` if its own pointer is still at `expect_epoch` (None: it has no pointer yet).
 
-        Raises StoreError when the version is not published, when somebody else moved the pointer first, or when a
-        higher fencing token has been seen.
+        fence is the token that a training took when it began; without one, as when a person promotes, the newest is
+        taken, and every training under way becomes stale. figures join the line of the history. If `by` has brought
+        the pointer to this version already, nothing moves: a call may be repeated after a crash.
+
+        Raises Moved when somebody else moved the pointer first, StaleTrainer when a higher token was taken, StoreError
+        when the version is not published or a pointer cannot be read, ValueError or TypeError for figures that do not
+        fit, OSError when the disk is full or read-only.
         """
         self.folder(version)
-        with self.lock():
+        with self._lock():
             own = self.own_champion(project)
-            epoch = own.epoch if own else None
-            if epoch != expect_epoch:
-                raise StoreError(f"champion of {project!r} is at epoch {epoch}, not {expect_epoch}: it moved meanwhile")
-            if own and fence < own.fence:
-                raise StoreError(f"fencing token {fence} is older than {own.fence}, which moved {project!r} before")
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            previous = own.version if own else None
-            champion = Champion(version, (epoch or 0) + 1, previous, max(fence, own.fence if own else 0), now, by)
-            line = {"event": "promotion", "project": project, "reason": reason}
-            self.append(line | asdict(champion) | (figures or {}))
-            self.write_pointer(project, champion)
+            if own and (own.version, own.by) == (version, by):
+                return own
+            self._admit(project, own, expect_epoch, fence)
+            return self._move("promotion", project, version, fence, by, reason, figures)
+
+    def rollback(self, project: str, *, by: str, reason: str) -> Champion:
+        """Point `project` at the version that served before. Twice goes forth again; trainings under way become stale.
+
+        Raises StoreError when there is no version to go back to, OSError when the disk is full or read-only.
+        """
+        with self._lock():
+            own = self.own_champion(project)
+            if own is None:
+                names = ", ".join(self._pointers.names()) or "none"
+                raise StoreError(f"{project!r} has no champion of its own to roll back; with one: {names}")
+            if own.previous is None:
+                held = ", ".join(self.versions())
+                raise StoreError(f"nothing served {project!r} before {own.version}; promote another version of: {held}")
+            self.folder(own.previous)
+            return self._move("rollback", project, own.previous, None, by, reason, None)
+
+    def record(
+        self, event: str, project: str, *, by: str, reason: str, figures: Mapping[str, Any] | None = None
+    ) -> None:
+        """Append what happened without moving a pointer: a rejection, a failure, nothing to learn, a quarantine.
+
+        The line names the champion that serves; `version` among the figures names another one that it is about.
+        Raises StoreError for the name of a move or a pointer that cannot be read, ValueError or TypeError for figures
+        that do not fit, OSError when the disk is full or read-only.
+        """
+        if event in history.MOVES:
+            raise StoreError(f"a {event} is recorded by the move itself; name another event, such as 'rejection'")
+        with self._lock():
+            champion = self.champion(project)
+            state = asdict(champion) if champion else dict.fromkeys(field.name for field in fields(Champion))
+            rest = dict(figures or {})
+            state |= {"version": rest.pop("version", state["version"]), "at": now(), "by": by}
+            history.append(self._history, history.compose(event, project, reason, state, rest))
+
+    def _admit(self, project: str, own: Champion | None, expect_epoch: int | None, fence: int | None) -> None:
+        newest = self._pointers.newest_fence(project)
+        if fence is not None and fence < newest:
+            raise StaleTrainer(
+                f"fencing token {fence} is older than {newest}, the newest of {project!r}: another training began or a "
+                "person stepped in. Train again from the champion that serves now"
+            )
+        epoch = own.epoch if own else None
+        if epoch != expect_epoch:
+            raise Moved(f"champion of {project!r} is at epoch {epoch}, not {expect_epoch}: it moved meanwhile")
+
+    def _move(
+        self,
+        event: str,
+        project: str,
+        version: str,
+        fence: int | None,
+        by: str,
+        reason: str,
+        figures: Mapping[str, Any] | None,
+    ) -> Champion:
+        own, before = self.own_champion(project), self.champion(project)
+        # Going back must lead to another version, so the same one promoted again leaves `previous` alone.
+        previous = None if before is None else before.previous if before.version == version else before.version
+        token = self._pointers.newest_fence(project) + 1 if fence is None else fence
+        champion = Champion(version, own.epoch + 1 if own else 1, previous, token, now(), by)
+        # Composed first: figures that do not fit must not be found out after the pointer moved.
+        line = history.compose(event, project, reason, asdict(champion), figures)
+        self._pointers.write(project, champion)
+        history.append(self._history, line)
         return champion
 
-    def own_champion(self, project: str) -> Champion | None:
-        path = self.root / "refs" / f"{checked(project)}.json"
-        return self.champion(project) if path.exists() else None
-
-    def write_pointer(self, project: str, champion: Champion) -> None:
-        path = self.root / "refs" / f"{project}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stage = path.with_suffix(f".{os.getpid()}.stage")
-        stage.write_text(json.dumps(asdict(champion)) + "\n", encoding="utf-8")
-        sync(stage)
-        os.replace(stage, path)
-        sync(path.parent)
-
-    def append(self, line: dict[str, Any]) -> None:
-        with (self.root / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """One writer at a time, on one machine; the kernel lets go of the lock of a process that dies."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+    def _lock(self) -> Iterator[None]:
+        """One writer at a time, who first writes the lines that a crash between a pointer and its line left out."""
+        with locked(self.root / ".lock"):
+            self._mend()
             yield
 
+    def _mend(self) -> None:
+        lines = self.history()
+        for name in self._pointers.names():
+            try:
+                champion = self.own_champion(name)
+            except StoreError:  # another project's damage; whoever needs this pointer is told
+                continue
+            if champion and not history.tells(lines, name, asdict(champion)):
+                line = history.compose("promotion", name, history.MENDED, asdict(champion), None)
+                history.append(self._history, line)
 
-def checked(name: str) -> str:
-    """Versions and projects become file names: nothing else may."""
-    if not NAME.fullmatch(name):
-        raise StoreError(f"{name!r} is no name for a version or project: letters, digits, '.', '_' and '-', 64 at most")
-    return name
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -17,20 +17,33 @@ SETTING_PREFIXES = (
     "IMAGE_",
     "LOCAL_FILES_",
     "START_TRAINING_",
+    "FINETUNE_",
+    "GATE_",
 )
 SETTING_NAMES = (
+    "BASE_DATASET",
     "BEAM",
     "CAPTION_FIELD",
     "DATA_DIR",
     "DEVICE",
+    "EXPLORE_SHARE",
+    "GATE",
+    "GROW_VOCABULARY",
+    "HOLDOUT_SHARE",
     "HOST",
+    "INTERPOLATION",
+    "LEARN_FROM_ACCEPTED",
     "LOG_LEVEL",
     "MAX_IMAGE_PIXELS",
     "MODEL_DIR",
     "PORT",
     "PREDICT_BUDGET_S",
+    "RECONCILE_EVERY_S",
     "REDIS_URL",
+    "RELABEL_AFTER_SWAP",
+    "REPLAY_SHARE",
     "THREADS",
+    "TRAINING_TIMEOUT_S",
 )
 REPORTED = ("torch", "torchvision", "opencv-python", "label-studio-ml", "label-studio-sdk", "rq", "redis", "fastapi")
 

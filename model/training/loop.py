@@ -1,4 +1,4 @@
-"""The training loop: one for both stages."""
+"""The training loop: one for both stages, and for fine-tuning. What follows an epoch is the subclass's."""
 
 from __future__ import annotations
 
@@ -15,20 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model import checkpoint as checkpoints
 from model.checkpoint import Checkpoint
-from model.datasets import Dataset, summary
 from model.decoder import flatten_targets
 from model.devices import autocast
-from model.features import Features
-from model.metrics import SIGNATURE, Scores
 from model.progress import Progress
 from model.training.batches import Batch, Source, epoch_batches
 from model.training.journal import Journal
 from model.training.optimise import Average, make_optimizer, rate_factor, set_rate
 from model.training.settings import TrainingSettings
 from model.training.state import Position, load_state, save_state
-from model.training.validate import validate
 
 SAVE_EVERY_S = 120.0
 LOG_EVERY = 10  # steps
@@ -39,24 +34,20 @@ class Stopped(Exception):
 
 
 @dataclass
-class Run:
-    """A training run in its folder. `go` returns when it has converged, or raises Stopped."""
+class Loop:
+    """Steps over a source, in a folder to resume from. `go` returns when the run is finished, or raises Stopped."""
 
     folder: Path
     settings: TrainingSettings
     checkpoint: Checkpoint
     source: Source
-    train: Dataset
-    validation: Dataset
-    validation_features: Features | None
-    device: str = "cpu"
-    position: Position = field(default_factory=Position)
+    device: str = field(default="cpu", kw_only=True)
+    position: Position = field(default_factory=Position, kw_only=True)
 
     def __post_init__(self) -> None:
         settings = self.settings
         self.checkpoint.encoder.to(self.device)
         self.checkpoint.decoder.to(self.device)
-        self.parent = self.checkpoint.manifest.get("id")
         self.journal = Journal(self.folder)
         self.optimizer = make_optimizer(self.checkpoint, settings)
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -83,7 +74,7 @@ class Run:
             self.journal.forget_after(self.position.step)
         else:
             torch.manual_seed(self.settings.seed)
-            self.journal.write("start", train=summary(self.train), validation=summary(self.validation))
+            self.journal.write("start", **self.begin())
 
     def run_epoch(self) -> None:
         settings, position = self.settings, self.position
@@ -101,6 +92,7 @@ class Run:
                 loss = self.take_step(batch)
                 position.batch += 1
                 progress.advance(1, f"loss {loss:.3f}")
+                self.stepped(loss)
                 self.save_if_due()
 
     def take_step(self, batch: Batch) -> float:
@@ -129,54 +121,15 @@ class Run:
         return F.cross_entropy(logits.float(), targets, label_smoothing=self.settings.label_smoothing)
 
     def end_epoch(self) -> None:
-        """Validate the averaged weights, keep them if they are the best so far, stop if they have not been for long."""
-        started = time.monotonic()
-        self.average.swap()
-        scores = validate(
-            self.checkpoint,
-            self.validation.examples,
-            self.validation_features,
-            self.settings.validation_beam,
-            self.device,
-        )
-        position = self.position
-        better = scores.bleu4 > position.best
-        facts = self.facts(scores)
-        checkpoints.save(self.checkpoint, self.folder / "last", facts)
-        if better:
-            position.best, position.best_epoch = scores.bleu4, position.epoch
-            checkpoints.save(self.checkpoint, self.folder / "best", facts)
-        self.average.swap()
-        position.epoch, position.batch = position.epoch + 1, 0
-        waited = position.epoch - 1 - position.best_epoch
-        position.finished = position.epoch >= self.settings.epochs or waited >= self.settings.patience
-        self.journal.write(
-            "epoch",
-            step=position.step,
-            epoch=position.epoch,
-            bleu=[round(value, 3) for value in scores.bleu],
-            bleu4=scores.bleu4,
-            cider=scores.cider,
-            better=better,
-            validation_s=round(time.monotonic() - started, 1),
-        )
-        self.journal.plot()
-        print(
-            f"epoch {position.epoch}: BLEU-4 {scores.bleu4:.2f}, CIDEr {scores.cider:.1f}{' (best)' * better}",
-            flush=True,
-        )
-        self.save()
+        """What comes after each epoch; it counts the epoch and says when the run is finished."""
+        raise NotImplementedError
 
-    def facts(self, scores: Scores) -> dict[str, Any]:
-        """What the manifest of `best/` says of this run."""
-        figures = {"bleu": scores.bleu, "cider": scores.cider, "confidence": scores.confidence}
-        decoding = {"beam": self.settings.validation_beam, "length_power": 0.0}
-        return {
-            "parent": self.parent,
-            "data": {"train": summary(self.train), "validation": summary(self.validation)},
-            "training": {"stage": self.settings.stage, "seed": self.settings.seed, "epoch": self.position.epoch + 1},
-            "validation": figures | {"signature": SIGNATURE, "decoding": decoding},
-        }
+    def begin(self) -> dict[str, Any]:
+        """What the journal's first line says of this run."""
+        return {}
+
+    def stepped(self, loss: float) -> None:
+        """Called after every step, with the mean loss per word."""
 
     def save_if_due(self) -> None:
         if self.asked_to_stop or time.monotonic() - self.saved > SAVE_EVERY_S:
@@ -185,7 +138,10 @@ class Run:
             raise Stopped
 
     def save(self) -> None:
-        save_state(self.folder / "state.pt", self.position, self.checkpoint, self.optimizer, self.average)
+        trained = self.settings.stage == "network"
+        save_state(
+            self.folder / "state.pt", self.position, self.checkpoint, self.optimizer, self.average, encoder=trained
+        )
         self.saved = time.monotonic()
 
     @contextmanager

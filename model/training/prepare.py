@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from model.decoder import Decoder, DecoderConfig
 from model.encoder import Encoder, imagenet_weights, load_weights
 from model.features import Features, build, read_or_none
 from model.training.batches import CachedSource, PhotoSource, Source
-from model.training.loop import Run
+from model.training.run import Run
 from model.training.settings import TrainingError, TrainingSettings
 from model.vocabulary import Vocabulary
 
@@ -36,7 +37,7 @@ def prepare(settings: TrainingSettings, folder: Path, cache: Path, device: str) 
         source, features = PhotoSource(train.examples, settings.seed), None
     for line in (*train.problems.lines(), *validation.problems.lines()):
         print(line)
-    return Run(folder, settings, checkpoint, source, train, validation, features, device)
+    return Run(folder, settings, checkpoint, source, train, validation, features, device=device)
 
 
 def starting_checkpoint(settings: TrainingSettings, train: Dataset) -> Checkpoint:
@@ -59,12 +60,16 @@ def starting_checkpoint(settings: TrainingSettings, train: Dataset) -> Checkpoin
     return checkpoint
 
 
-def with_dropout(checkpoint: Checkpoint, dropout: float) -> Checkpoint:
-    """The same weights under another dropout, which is a matter of the run, not of the network's shape."""
+def with_dropout(checkpoint: Checkpoint, dropout: float, *, copy_encoder: bool = False) -> Checkpoint:
+    """A copy under another dropout, which is a matter of the run, not of the network's shape.
+
+    The encoder is shared with the original unless `copy_encoder`.
+    """
     config = replace(checkpoint.config, decoder=replace(checkpoint.config.decoder, dropout=dropout))
     decoder = Decoder(config.decoder)
     decoder.load_state_dict(checkpoint.decoder.state_dict())
-    return replace(checkpoint, config=config, decoder=decoder)
+    encoder = deepcopy(checkpoint.encoder) if copy_encoder else checkpoint.encoder
+    return replace(checkpoint, config=config, encoder=encoder, decoder=decoder, manifest=dict(checkpoint.manifest))
 
 
 def load_encoder(encoder: Encoder, source: str) -> None:

@@ -26,17 +26,24 @@ class Position:
 
 
 def save_state(
-    path: Path, position: Position, checkpoint: Checkpoint, optimizer: torch.optim.Optimizer, average: Average
+    path: Path,
+    position: Position,
+    checkpoint: Checkpoint,
+    optimizer: torch.optim.Optimizer,
+    average: Average,
+    *,
+    encoder: bool,
 ) -> None:
-    """Write the state beside its place, sync it, and put it there in one move."""
+    """Write the state beside its place, sync it, and put it there in one move. A frozen encoder is left out."""
     state: dict[str, Any] = {
         "position": asdict(position),
-        "encoder": checkpoint.encoder.state_dict(),
         "decoder": checkpoint.decoder.state_dict(),
         "optimizer": optimizer.state_dict(),
         "average": average.state_dict(),
         "random": torch.get_rng_state(),
     }
+    if encoder:
+        state["encoder"] = checkpoint.encoder.state_dict()
     stage = path.with_suffix(".stage")
     torch.save(state, stage)
     sync(stage)
@@ -46,7 +53,8 @@ def save_state(
 
 def load_state(path: Path, checkpoint: Checkpoint, optimizer: torch.optim.Optimizer, average: Average) -> Position:
     state = torch.load(path, weights_only=True, map_location="cpu")
-    checkpoint.encoder.load_state_dict(state["encoder"])
+    if "encoder" in state:
+        checkpoint.encoder.load_state_dict(state["encoder"])
     checkpoint.decoder.load_state_dict(state["decoder"])
     optimizer.load_state_dict(state["optimizer"])
     average.load_state_dict(state["average"])

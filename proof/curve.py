@@ -1,0 +1,74 @@
+"""The learning curve: a captioner trained on 1,500 photos, then 300 corrected ones a round, for eight rounds.
+
+    python -m proof curve --dataset flickr8k:FOLDER --encoder FILE.safetensors
+
+Arms, each in its folder and resumable by the round:
+
+    random    corrections in random order, replay, the gate
+    active    the same, but each round takes the 300 of 900 waiting photos that `model.acquisition` puts first
+    naive     fine-tuning on the new corrections alone, everything promoted
+    scratch   a new model trained on all the data of the round, early-stopped on the dev split
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.acquisition import order
+from model.beam import beam_search
+from proof.corpus import Corpus
+from proof.rounds import BATCH, Classroom, Recipe
+from proof.scratch import train_from_scratch
+
+START, EACH, ROUNDS, WAITING = 1500, 300, 8, 900
+ARMS = {"random": Recipe(), "active": Recipe(), "naive": Recipe(replay=False, gate=False)}
+# Never taught to anybody: what every arm's effort is compared on.
+ASIDE = 300
+
+
+def run_arm(corpus: Corpus, folder: Path, arm: str) -> list[dict[str, Any]]:
+    """All rounds of one arm; figures of finished rounds are read back."""
+    known = corpus.order[:START]
+    waiting = list(corpus.order[START:-ASIDE])
+    starter = train_from_scratch(corpus.part(known), folder / f"scratch-{START}")
+    classroom = Classroom(corpus, folder / arm, starter, known, ARMS[arm])
+    lines = []
+    for number in range(1, ROUNDS + 1):
+        chosen = choose(classroom, waiting, number) if arm == "active" else waiting[:EACH]
+        taken = set(chosen)
+        waiting = [row for row in waiting if row not in taken]
+        line = classroom.round(number, chosen)
+        lines.append(line | _effort(classroom, waiting[:EACH], corpus.order[-ASIDE:], number))
+        print(f"{arm} {number}: {json.dumps(lines[-1])}", flush=True)
+    return lines
+
+
+def choose(classroom: Classroom, waiting: Sequence[int], number: int) -> list[int]:
+    """The photos to correct next, of the first 900 that wait; kept in a file, since the champion moves on."""
+    path = classroom.folder / f"chosen-{number}.json"
+    if not path.exists():
+        rows = list(waiting[:WAITING])
+        champion, confidence, pooled = classroom.champion, [], []
+        for start in range(0, len(rows), BATCH):
+            grid = classroom.corpus.train_features.rows(rows[start : start + BATCH])
+            found = beam_search(champion.decoder, grid, 1)
+            confidence += [float(np.exp(one.log_probability / one.steps)) for one in found]
+            pooled.append(grid.mean(1).numpy())
+        places = order(np.array(confidence), np.concatenate(pooled), random_share=0.15, seed=number)
+        path.write_text(json.dumps([rows[place] for place in places[:EACH]]))
+    chosen: list[int] = json.loads(path.read_text())
+    return chosen
+
+
+def _effort(classroom: Classroom, following: Sequence[int], aside: Sequence[int], number: int) -> dict[str, Any]:
+    """Effort with the champion after the round: on the photos that come next, and on those set aside."""
+    path = classroom.folder / f"effort-{number}.json"
+    if not path.exists():
+        path.write_text(json.dumps({"next": classroom.efforts(following), "aside": classroom.efforts(aside)}))
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
