@@ -1,58 +1,30 @@
 """Marks: hints that a project has new or corrected captions. Never the truth, which is what Label Studio exports.
 
-A mark is first a small file in a spool folder, because writing one takes a tenth of a millisecond and cannot wait for
-a network; a courier thread carries the files to the queue server. While that server is down they stay in the spool,
+A mark is first a small file in a spool folder (trainer.spool), because that cannot wait for a network; a courier thread
+carries the files to the board in the queue server (trainer.board). While that server is down they stay in the spool,
 also over a restart. Delivery is at least once: a crash may count a mark twice, which a hint can bear.
-
-In the queue server: the set `recaption:marked` of project numbers, and for each a hash `recaption:marks:<project>` of
-`pending` (captions created, changed or deleted), `first`, `last` (seconds since 1970), `action` (the last one) and
-`asked` (when a person last asked for a training).
 """
 
 import fcntl
-import json
 import logging
-import os
 import threading
 import time
-import uuid
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import redis
 
+from trainer.board import Board, Mark
+from trainer.spool import SEEN, START_TRAINING, UNKNOWN_PROJECT, Hint, read_hint, waiting_files, write_hint
+
+__all__ = ["SEEN", "START_TRAINING", "UNKNOWN_PROJECT", "Hint", "Mark", "Marks", "write_hint"]
+
 log = logging.getLogger(__name__)
 
-START_TRAINING = "START_TRAINING"
-# A payload that does not say which project it is about: some project has something new.
-UNKNOWN_PROJECT = 0
-MARKED = "recaption:marked"
 BATCH = 500
 RETRY_S = 1.0
 LONGEST_RETRY_S = 15.0
-
-
-@dataclass(frozen=True)
-class Hint:
-    """One event, on its way to the queue server."""
-
-    project: int
-    action: str
-    captions: int
-    at: float
-
-
-@dataclass(frozen=True)
-class Mark:
-    """What has gathered for one project. Times are seconds since 1970."""
-
-    project: int
-    pending: int
-    first: float
-    last: float
-    action: str
-    asked: float | None
+# A queue server that lost its data should hear of a project again, but not with every request about it.
+KNOW_AGAIN_S = 600.0
 
 
 class Marks:
@@ -63,7 +35,9 @@ class Marks:
         self._client = redis.Redis.from_url(
             redis_url, decode_responses=True, socket_timeout=5.0, socket_connect_timeout=2.0
         )
+        self._board = Board(self._client)
         self._unwritten: list[Hint] = []
+        self._known: dict[int, float] = {}
         self._wake = threading.Event()
         self._closing = False
         self._reached = True
@@ -84,14 +58,29 @@ class Marks:
             self._unwritten.append(hint)
         self._wake.set()
 
+    def know(self, project: int) -> None:
+        """Tell the trainer that a project exists, so that it looks there now and then. As cheap as raise_mark, and
+        cheaper when said again."""
+        now = time.monotonic()
+        if project > UNKNOWN_PROJECT and now >= self._known.get(project, now):
+            self._known[project] = now + KNOW_AGAIN_S
+            self.raise_mark(project, SEEN, captions=0)
+
     def pending(self) -> list[Mark]:
         """What the queue server holds, one Mark a project. Raises redis.RedisError when it is down."""
-        numbers = sorted(int(str(number)) for number in _set(self._client.smembers(MARKED)))
-        return [mark for number in numbers if (mark := self._mark(number)) is not None]
+        return self._board.pending()
+
+    def take(self, project: int) -> Mark | None:
+        """Board.take: the mark of a project, removed as it is read. Raises redis.RedisError."""
+        return self._board.take(project)
+
+    def projects(self) -> list[int]:
+        """Every project that the queue server knows of. Raises redis.RedisError."""
+        return self._board.projects()
 
     def waiting(self) -> int:
         """How many marks are not delivered yet."""
-        return len(_files(self._spool)) + len(self._unwritten)
+        return len(waiting_files(self._spool)) + len(self._unwritten)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until every mark is delivered; False if some still wait after `timeout_s` seconds."""
@@ -107,20 +96,6 @@ class Marks:
         self._wake.set()
         self._courier.join(timeout=10.0)
         self._client.close()
-
-    def _mark(self, project: int) -> Mark | None:
-        fields = self._client.hgetall(_key(project))
-        if not isinstance(fields, dict) or not fields:
-            return None
-        asked = fields.get("asked")
-        return Mark(
-            project=project,
-            pending=int(fields["pending"]),
-            first=float(fields["first"]),
-            last=float(fields["last"]),
-            action=str(fields["action"]),
-            asked=float(asked) if asked else None,
-        )
 
     def _carry(self) -> None:
         """The courier: deliver when woken, and look now and then for marks that another process left in the spool.
@@ -142,8 +117,8 @@ class Marks:
             with (self._spool / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 self._carry_memory()
-                while files := _files(self._spool)[:BATCH]:
-                    self._send(hint for file in files if (hint := _read(file)) is not None)
+                while files := waiting_files(self._spool)[:BATCH]:
+                    self._board.deliver(hint for file in files if (hint := read_hint(file)) is not None)
                     for file in files:
                         file.unlink(missing_ok=True)
         except (redis.RedisError, OSError) as error:
@@ -160,48 +135,5 @@ class Marks:
     def _carry_memory(self) -> None:
         hints = self._unwritten[:]
         if hints:
-            self._send(hints)
+            self._board.deliver(hints)
             del self._unwritten[: len(hints)]
-
-    def _send(self, hints: Iterable[Hint]) -> None:
-        pipeline = self._client.pipeline(transaction=True)
-        for hint in hints:
-            key = _key(hint.project)
-            pipeline.sadd(MARKED, hint.project)
-            pipeline.hincrby(key, "pending", hint.captions)
-            pipeline.hsetnx(key, "first", str(hint.at))
-            pipeline.hset(key, mapping={"last": str(hint.at), "action": hint.action})
-            if hint.action == START_TRAINING:
-                pipeline.hset(key, "asked", str(hint.at))
-        pipeline.execute()
-
-
-def write_hint(spool: Path, hint: Hint) -> None:
-    """Put a hint into the spool, whole or not at all; names sort by time. Raises OSError."""
-    spool.mkdir(parents=True, exist_ok=True)
-    name = f"{time.time_ns():020d}-{uuid.uuid4().hex}"
-    draft = spool / f"{name}.draft"
-    draft.write_text(json.dumps(asdict(hint)))
-    os.replace(draft, spool / f"{name}.json")
-
-
-def _read(file: Path) -> Hint | None:
-    """A hint from its file; None, said in the log, for a file that a power cut left torn."""
-    try:
-        return Hint(**json.loads(file.read_bytes()))
-    except (ValueError, TypeError):
-        log.warning("dropped a torn mark: %s", file.name)
-        return None
-
-
-def _files(spool: Path) -> list[Path]:
-    return sorted(spool.glob("*.json"))
-
-
-def _key(project: int) -> str:
-    return f"recaption:marks:{project}"
-
-
-def _set(reply: object) -> set[object]:
-    assert isinstance(reply, set)
-    return reply
