@@ -6,6 +6,7 @@
 PYTHON ?= python3
 PHOTOS ?=
 PROJECT ?=
+DATASET ?=
 LABEL_STUDIO_PORT ?= 8080
 
 PIP_INSTALL = -m pip install --disable-pip-version-check -q
@@ -24,7 +25,7 @@ HEADLESS = $(APP) $(PIP_INSTALL) --force-reinstall --no-deps "$$(grep '^opencv-p
 timed = @start=$$(date +%s); $(2); code=$$?; echo "-- $(1): $$(($$(date +%s) - start)) s"; exit $$code
 
 .DEFAULT_GOAL := help
-.PHONY: help run test screenshot tools lint format types label-studio browser clean
+.PHONY: help run test proof screenshot tools lint format types label-studio browser clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -34,6 +35,9 @@ run: $(APP_READY) $(if $(LABEL_STUDIO_URL)$(LABEL_STUDIO_HOST),,$(STUDIO_READY))
 
 test: tools label-studio browser lint types ## Run every check and test, each timed
 	$(call timed,tests,OMP_NUM_THREADS=1 $(APP) -m pytest)
+
+proof: tools label-studio ## Measure what the documents claim, but for the hour-long curves (DATASET=flickr8k:folder)
+	$(call timed,proof,$(APP) -m proof all $(if $(DATASET),--dataset "$(DATASET)"))
 
 screenshot: tools label-studio browser ## Make docs/caption-waiting.png anew, in the real thing
 	@$(APP) -m pytest -q tests/e2e/test_annotating.py -k open_field --screenshot docs/caption-waiting.png

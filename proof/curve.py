@@ -13,7 +13,7 @@ Arms, each in its folder and resumable by the round:
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,9 @@ def run_arm(corpus: Corpus, folder: Path, arm: str) -> list[dict[str, Any]]:
         taken = set(chosen)
         waiting = [row for row in waiting if row not in taken]
         line = classroom.round(number, chosen)
-        lines.append(line | _effort(classroom, waiting[:EACH], corpus.order[-ASIDE:], number))
+        served = line["challenger"] if line["promoted"] else line["champion"]
+        effort = _effort(classroom, waiting[:EACH], corpus.order[-ASIDE:], number)
+        lines.append({"photos": START + number * EACH, "served_bleu4": served, **line, "effort": effort})
         print(f"{arm} {number}: {json.dumps(lines[-1])}", flush=True)
     return lines
 
@@ -72,3 +74,22 @@ def _effort(classroom: Classroom, following: Sequence[int], aside: Sequence[int]
         path.write_text(json.dumps({"next": classroom.efforts(following), "aside": classroom.efforts(aside)}))
     found: dict[str, Any] = json.loads(path.read_text())
     return found
+
+
+def run_scratch(corpus: Corpus, folder: Path, photos: int) -> dict[str, Any]:
+    """Training from nothing on the first `photos`: its BLEU-4 and its cost."""
+    trained = train_from_scratch(corpus.part(corpus.order[:photos]), folder / f"scratch-{photos}")
+    cost: dict[str, Any] = json.loads((trained.parent / "cost.json").read_text())
+    return cost
+
+
+def figures(arms: Mapping[str, list[dict[str, Any]]], scratch: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+    """The last round of the main arm against training from scratch on the same data: quality, and cost a round."""
+    last, reference = arms["random"][-1], scratch[START + ROUNDS * EACH]
+    most = max(line["photos_seen"] for line in arms["random"])
+    return {
+        "bleu4_percent_of_scratch": 100 * last["served_bleu4"] / reference["bleu4"],
+        "photos_seen_percent_of_scratch": 100 * most / reference["photos_seen"],
+        "cpu_percent_of_scratch": 100 * max(line["train_cpu_s"] for line in arms["random"]) / reference["cpu_s"],
+        "promotions": {arm: sum(line["promoted"] for line in lines) for arm, lines in arms.items()},
+    }

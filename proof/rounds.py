@@ -36,9 +36,9 @@ class Recipe:
     """How a round learns. `budget` is how many photos it sees, replayed ones included; without `gate` all is kept."""
 
     settings: FineTuneSettings = field(
-        default_factory=lambda: FineTuneSettings(epochs=3, batch=16, learning_rate=4e-4, dropout=0.4, ema=0.99)
+        default_factory=lambda: FineTuneSettings(epochs=3, batch=16, learning_rate=1e-3, dropout=0.4, ema=0.995)
     )
-    budget: int = 3000
+    budget: int = 4600
     replay: bool = True
     gate: bool = True
 
@@ -49,11 +49,17 @@ class Recipe:
 
 
 class Classroom:
-    """One project's life: its champion, what the champion has learnt, and what has arrived since."""
+    """One project's life: the champion, who serves; the apprentice, from whom the next challenger goes on; what the
+    apprentice has learnt, and what has arrived since.
+
+    A challenger that is not surely better does not serve; unless it is surely worse, the next one goes on from it.
+    """
 
     def __init__(self, corpus: Corpus, folder: Path, starter: Path, known: Sequence[int], recipe: Recipe) -> None:
         self.corpus, self.folder, self.recipe = corpus, folder, recipe
-        self.champion_folder, self.known, self.new = starter, list(known), list[int]()
+        self.champion_folder = self.apprentice_folder = starter
+        self.known, self.new = list(known), list[int]()
+        self._said: dict[str, list[str]] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     @cached_property
@@ -79,8 +85,11 @@ class Classroom:
             done = self._learn(number)
             with (self.folder / "rounds.jsonl").open("a") as file:
                 file.write(json.dumps(done) + "\n")
+        challenger = self.folder / f"round-{number}" / "challenger"
         if done["promoted"]:
-            self.champion_folder = self.folder / f"round-{number}" / "challenger"
+            self.champion_folder = challenger
+        if done["promoted"] or done["high"] > 0:
+            self.apprentice_folder = challenger
             self.known, self.new = self.known + self.new, []
         return done
 
@@ -90,14 +99,15 @@ class Classroom:
         return next((line for line in lines if line["round"] == number), None)
 
     def _learn(self, number: int) -> dict[str, Any]:
-        champion, folder, recipe = self.champion, self.folder / f"round-{number}", self.recipe
+        champion, apprentice = self.champion, checkpoints.load(self.apprentice_folder)
+        folder, recipe = self.folder / f"round-{number}", self.recipe
         started, wall = time.process_time(), time.monotonic()
         lessons = self.lessons(self.new)
-        words = new_words([lesson.captions for lesson in lessons], champion.vocabulary, GROW_FROM)
+        words = new_words([lesson.captions for lesson in lessons], apprentice.vocabulary, GROW_FROM)
         share = recipe.replay_share(len(lessons))
         source = Mixture(self.inputs, lessons, self.lessons(self.known), replay_share=share, seed=number)
-        challenger = FineTune(folder, recipe.settings, grow(champion, words), source).run()
-        checkpoints.save(challenger, folder / "challenger", {"parent": champion.manifest["id"], "round": number})
+        challenger = FineTune(folder, recipe.settings, grow(apprentice, words), source).run()
+        checkpoints.save(challenger, folder / "challenger", {"parent": apprentice.manifest["id"], "round": number})
         trained = time.process_time() - started
         before, after = self.dev_captions(champion), self.dev_captions(challenger)
         found = compare(before, after, [example.captions for example in self.corpus.dev_examples])
@@ -114,7 +124,11 @@ class Classroom:
         }
 
     def dev_captions(self, checkpoint: Checkpoint) -> list[str]:
-        return caption_rows(checkpoint, self.corpus.dev_features, self.corpus.dev_rows)
+        """Kept, since a challenger that wins is the next round's champion."""
+        version = str(checkpoint.manifest["id"])
+        if version not in self._said:
+            self._said[version] = caption_rows(checkpoint, self.corpus.dev_features, self.corpus.dev_rows)
+        return self._said[version]
 
     def efforts(self, rows: Sequence[int]) -> dict[str, float]:
         """What the champion's drafts of these photos would cost an annotator."""

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("model", "labeling", "trainer", "backend")
+ROOMS = ("model", "labeling", "trainer", "backend", "proof")
 
 
 @cache

@@ -13,6 +13,7 @@ ARROWS = {
     "labeling": {"labeling"},
     "trainer": {"trainer", "labeling", "model", "settings"},
     "backend": {"backend", "trainer", "labeling", "model", "settings"},
+    "proof": {"proof", "backend", "trainer", "labeling", "model", "settings"},
     "settings": set[str](),
 }
 # What serves requests may leave a mark and start the queue server; it may never pull in the training itself.

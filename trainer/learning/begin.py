@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model.store import Champion
+from trainer.learning.apprentice import apprentice
 from trainer.learning.files import read_json, write_json
 from trainer.learning.recipe import Recipe
 
@@ -27,7 +28,10 @@ class Busy(RuntimeError):
 
 @dataclass(frozen=True)
 class Start:
-    """`run.json`. `epoch` is that of the project's own pointer, None where it has none; `champion` serves it."""
+    """`run.json`. `epoch` is that of the project's own pointer, None where it has none; `champion` serves it.
+
+    `apprentice` is the earlier run whose challenger this one goes on from, None to begin at the champion.
+    """
 
     run: str
     project: str
@@ -36,6 +40,7 @@ class Start:
     seed: int
     began: str
     recipe: Recipe
+    apprentice: str | None = None
 
     @property
     def by(self) -> str:
@@ -125,7 +130,8 @@ def _new(folder: Path, project: int, champion: Champion, epoch: int | None, reci
     run = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     # Each run draws other photos to replay; a resumed one draws the same.
     seed = int.from_bytes(hashlib.sha256(run.encode()).digest()[:4], "big") >> 1
-    start = Start(run, str(project), champion.version, epoch, seed, now.isoformat(timespec="seconds"), recipe)
+    began = now.isoformat(timespec="seconds")
+    start = Start(run, str(project), champion.version, epoch, seed, began, recipe, apprentice(folder, champion))
     write_json(folder / run / "run.json", asdict(start))
     return start
 

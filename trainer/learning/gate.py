@@ -62,12 +62,14 @@ def judge(rules: Rules, *, benchmark: Evidence | None, domain: Evidence | None) 
     decides = BENCHMARK if rules.gate == BENCHMARK and benchmark else DOMAIN
     found = {BENCHMARK: benchmark, DOMAIN: domain}
     deciding = found[decides]
-    against = list(objections(rules, decides, found))
+    worse = list(warnings(rules, decides, found))
+    against = [*doubts(rules, decides, deciding), *worse]
     reasons = list(praise(rules, decides, deciding.comparison, benchmark)) if deciding and not against else against
     figures = {
         "gate": rules.gate,
         "decides": decides,
         "promote": not against,
+        "warnings": len(worse),
         "level": rules.level,
         "images_needed": rules.images,
         **({"margin": rules.margin} if decides == DOMAIN else {}),
@@ -81,20 +83,23 @@ def refuse(rules: Rules, reason: str) -> Verdict:
     return Verdict(False, reason, {"gate": rules.gate, "decides": None, "promote": False})
 
 
-def objections(rules: Rules, decides: str, found: dict[str, Evidence | None]) -> Iterator[str]:
-    """Each reason to keep the champion."""
-    deciding = found[decides]
+def doubts(rules: Rules, decides: str, deciding: Evidence | None) -> Iterator[str]:
+    """Each reason to doubt that it is better."""
     if deciding is None:
         yield f"Not enough evidence: there is no photo in {PLACE[decides]}, and {rules.images} are needed."
         return
     yield from enough(rules, decides, deciding.comparison)
     yield from better(rules, decides, deciding.comparison)
-    benchmark = found[BENCHMARK]
-    if decides == DOMAIN and benchmark:
+
+
+def warnings(rules: Rules, decides: str, found: dict[str, Evidence | None]) -> Iterator[str]:
+    """Each reason to think that it is worse in another way."""
+    deciding, benchmark = found[decides], found[BENCHMARK]
+    if decides == DOMAIN and deciding and benchmark:
         yield from keeps(rules, benchmark.comparison)
     for name, evidence in found.items():
         # On a handful of photos one odd caption is a large share: they raise no alarm unless they decide.
-        if evidence and (name == decides or evidence.comparison.images >= rules.images):
+        if deciding and evidence and (name == decides or evidence.comparison.images >= rules.images):
             yield from alarms(evidence, PLACE[name])
 
 

@@ -25,6 +25,7 @@ from model.store_open import open_store
 from model.training.growth import new_words
 from settings import Settings
 from trainer.learning import decide as decisions
+from trainer.learning.apprentice import challenger as challenger_of
 from trainer.learning.base import Base
 from trainer.learning.begin import Start, alone, begin
 from trainer.learning.decide import Decision
@@ -110,7 +111,7 @@ class Training:
             return self.nothing(found)
         champion = checkpoints.load(self.store.folder(self.start.champion))
         with self.reporter.stage("finetune"):
-            challenger = self.finetune(found, champion)
+            challenger = self.finetune(found, self.apprentice() or champion)
         with self.reporter.stage("evidence"):
             gate = read_json(self.folder / "gate.json") or self.judge(found, champion, challenger)
         with self.reporter.stage("decide"), self.signals.held():
@@ -142,16 +143,21 @@ class Training:
             decision = decisions.record(self.store, self.start, decisions.NOTHING, NOTHING, figures)
             return self.close(decision, figures)
 
-    def finetune(self, found: Gathered, champion: Checkpoint) -> Path:
+    def apprentice(self) -> Checkpoint | None:
+        """An earlier challenger to go on from instead of the champion."""
+        run = self.start.apprentice
+        return checkpoints.load(challenger_of(self.folder.parent, run)) if run else None
+
+    def finetune(self, found: Gathered, begins: Checkpoint) -> Path:
         words = new_words(
-            [photo.captions for photo in found.learnt], champion.vocabulary, self.start.recipe.grow_vocabulary
+            [photo.captions for photo in found.learnt], begins.vocabulary, self.start.recipe.grow_vocabulary
         )
         tools = Tools(self.shelf, self.device, lambda figures: self.reporter.say(**figures), self.reporter.track)
-        return finetune(self.folder, self.start, champion, words, self.lessons(found, champion), tools)
+        return finetune(self.folder, self.start, begins, words, self.lessons(found, begins), tools)
 
-    def lessons(self, found: Gathered, champion: Checkpoint) -> Lessons:
+    def lessons(self, found: Gathered, begins: Checkpoint) -> Lessons:
         recipe = self.start.recipe
-        new, earlier = divided(found, learnt_before(self.folder.parent, champion.manifest))
+        new, earlier = divided(found, learnt_before(self.folder.parent, begins.manifest))
         there = len(earlier) + (len(self.base.train.examples) if self.base else 0)
         count = min(there, wanted(len(new), recipe.replay_share, recipe.epochs))
         with self.reporter.track("photos to replay", count) as advance:
@@ -233,6 +239,7 @@ class Training:
         return {
             "run": self.start.run,
             "champion": self.start.champion,
+            "apprentice": self.start.apprentice,
             "corrections": found.counts,
             "watermark": found.watermark,
             "recent": found.recent,

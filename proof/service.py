@@ -1,0 +1,76 @@
+"""The real backend in a process of its own, and tasks to ask it for: what the proofs of serving share."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import requests
+
+from labeling.config import RECOMMENDED_CONFIG
+from settings import environment
+
+ROOT = Path(__file__).resolve().parents[1]
+READY = "Recaption is ready on "
+PICTURES = 8
+
+
+@dataclass
+class Backend:
+    url: str
+    process: subprocess.Popen[str]
+
+    def predict(self, session: requests.Session, number: int) -> requests.Response:
+        body = {"tasks": [task(number % PICTURES)], "project": "1.1", "label_config": RECOMMENDED_CONFIG}
+        return session.post(f"{self.url}/predict", json=body, timeout=60)
+
+
+@contextmanager
+def serving(folder: Path, model_dir: Path) -> Iterator[Backend]:
+    """`python -m backend serve` on a free port, its own settings kept away; ended with SIGTERM."""
+    given = {"PORT": "0", "DATA_DIR": str(folder / "data"), "MODEL_DIR": str(model_dir), "PYTHONPATH": str(ROOT)}
+    with (folder / "serve.log").open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "backend", "serve"],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=environment(given),
+            cwd=folder,
+        )
+    with process:
+        assert process.stdout is not None
+        line = process.stdout.readline().strip()
+        if not line.startswith(READY):
+            raise RuntimeError(f"the backend did not start, see {folder / 'serve.log'}")
+        try:
+            yield Backend(line.removeprefix(READY).split(",")[0], process)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=60)
+
+
+def task(number: int) -> dict[str, Any]:
+    """A task with a picture inside, so that nothing but the backend is measured."""
+    pixels = np.random.default_rng(number).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+    encoded = cv2.imencode(".jpg", cv2.GaussianBlur(pixels, (9, 9), 3))[1].tobytes()
+    return {"id": number, "data": {"captioning": "data:image/jpeg;base64," + base64.b64encode(encoded).decode()}}
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,45 @@
+"""docs/proof.json: what it keeps, and that what is committed there is complete and within its limits, or says not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from proof.results import LIMITS, RESULTS, keep, kept, read
+
+
+def test_figures_of_other_proofs_stay(tmp_path: Path) -> None:
+    path = tmp_path / "proof.json"
+    keep("gate", {"null_promoted_percent": 2.5}, {"trials": 200}, path)
+    keep("webhook", {"webhook_p99_ms": 4.12341}, {"webhooks": 1000}, path)
+    found = read(path)
+    assert (found["null_promoted_percent"], found["webhook_p99_ms"]) == (2.5, 4.1234)
+    assert found["details"]["gate"]["trials"] == 200
+    assert found["details"]["webhook"]["command"] == "python -m proof webhook"
+    assert {"date", "machine"} <= set(found["details"]["gate"])
+
+
+def test_a_figure_nobody_asked_for_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no figures of LIMITS"):
+        keep("gate", {"null_promoted": 1}, {}, tmp_path / "proof.json")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "good"),
+    [
+        ("swap_failed", 0, True),
+        ("swap_failed", 1, False),
+        ("curve_bleu4_percent_of_scratch", 95, True),
+        ("curve_bleu4_percent_of_scratch", 94.9, False),
+    ],
+)
+def test_limits_are_the_required_ones(key: str, value: float, good: bool) -> None:
+    assert kept(key, value) is good
+
+
+def test_every_figure_was_measured_and_says_how() -> None:
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    assert set(found) == {*LIMITS, "details"}
+    assert all(one["command"].startswith("python -m proof ") and one["date"] for one in found["details"].values())
