@@ -125,9 +125,10 @@ def load(folder: Path, *, verify: bool = True, encoder: Encoder | None = None) -
     if encoder is None:
         encoder = Encoder(config.encoder_width, config.encoder_blocks)
         load_weights(encoder, folder / "encoder.safetensors")
-    checkpoint = Checkpoint(config, encoder, Decoder(config.decoder), vocabulary, manifest)
-    load_weights(checkpoint.decoder, folder / "decoder.safetensors")
-    return checkpoint
+    with torch.device("meta"):  # to draw random weights first would take longer than to read the real ones
+        decoder = Decoder(config.decoder)
+    load_weights(decoder.to_empty(device="cpu"), folder / "decoder.safetensors")
+    return Checkpoint(config, encoder, decoder, vocabulary, manifest)
 
 
 def check_files(folder: Path, manifest: dict[str, Any], digest: Callable[[Path], str] | None = None) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ class Shelf:
 
 def _write(path: Path, array: NDArray[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    stage = path.with_suffix(f".{os.getpid()}.stage")
+    stage = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.stage")
     with stage.open("wb") as file:
         np.save(file, array)
     os.replace(stage, path)

@@ -88,6 +88,7 @@ def school(
             "finetune_epochs": 5,
             "replay_share": 0.9,
             "gate_images": classroom.JUDGED,
+            "relabel_after_swap": True,
         }
     )
     with Processes(folder / "logs") as processes:
