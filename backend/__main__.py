@@ -5,7 +5,7 @@ import importlib
 import typer
 from typer.core import TyperGroup
 
-COMMANDS = ("serve", "config", "connect", "doctor", "run")
+COMMANDS = ("serve", "config", "connect", "doctor", "prelabel", "run")
 
 
 class Commands(TyperGroup):

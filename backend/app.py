@@ -14,18 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from contextvars import copy_context
 from typing import Any
 
-import redis
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.middleware import Middleware
 
+from backend import status as about
 from backend.auth import CHALLENGE, BasicAuth
 from backend.captioning import CaptioningBackend
 from backend.drafts import Answer
@@ -111,16 +110,17 @@ class Routes:
         if self._auth.required and "authorization" not in request.headers:
             return {"status": "UP"}
         await self._guard(request)
-        return {"status": "UP", **self._served(), "queue": self._service.predictor.depth()}
+        return about.health(self._service)
 
     async def setup(self, request: Request) -> dict[str, Any]:
         body = await read_object(request)
         schema = body.get("schema") or body.get("label_config") or ""
         if not isinstance(schema, str):
             raise Refusal(400, '"schema" must be a label config, as text')
-        answer: dict[str, Any] = {"model_version": self._service.serving.version}
+        number = project_number(body.get("project"))
+        self._service.heard_of(number)
+        answer: dict[str, Any] = {"model_version": self._service.fleet.of(number).version}
         if schema.strip():
-            number = project_number(body.get("project"))
             answer["label_config"] = self._service.projects.set_up(number, schema, body.get("extra_params")).explained()
         return answer
 
@@ -177,37 +177,10 @@ class Routes:
         return {"is_training": False}
 
     async def status(self) -> dict[str, Any]:
-        service = self._service
-        projects = {str(number): project.explained() for number, project in service.projects.all().items()}
-        return {
-            **self._served(),
-            "serving_since": service.serving.since,
-            "uptime_s": round(time.time() - service.started, 1),
-            "model_queue": service.predictor.depth(),
-            "projects": projects,
-            "marks": await asyncio.to_thread(self._marks),
-        }
+        return await asyncio.to_thread(about.status, self._service)
 
     async def metrics(self) -> Response:
         return Response(self._service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    def _served(self) -> dict[str, Any]:
-        serving = self._service.serving
-        beam = self._service.settings.beam or serving.captioner.beam
-        return {
-            "model_class": CaptioningBackend.__name__,
-            "model_version": serving.version,
-            "device": serving.captioner.device,
-            "beam": beam,
-        }
-
-    def _marks(self) -> dict[str, Any]:
-        waiting = self._service.marks.waiting()
-        try:
-            pending = [mark.__dict__ for mark in self._service.marks.pending()]
-        except redis.RedisError:
-            return {"queue_server": "out of reach", "waiting": waiting}
-        return {"queue_server": "up", "waiting": waiting, "pending": pending}
 
 
 def _asked(body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str, Mapping[str, Any] | None]:

@@ -53,7 +53,7 @@ class CaptioningBackend(LabelStudioMLBase):  # type: ignore[misc]  # the package
         """Called by the 2.x base class when constructed: tell it the version that its `/setup` reports."""
         running = service.opened()
         if running is not None and hasattr(self, "set"):
-            self.set("model_version", running.serving.version)
+            self.set("model_version", running.fleet.of(self.project).version)
 
     def predict(
         self, tasks: Sequence[Mapping[str, Any]], context: Mapping[str, Any] | None = None, **request: Any
@@ -65,7 +65,7 @@ class CaptioningBackend(LabelStudioMLBase):  # type: ignore[misc]  # the package
         """
         started = time.monotonic()
         running = service.shared()
-        serving = running.serving
+        serving = running.fleet.of(self.project)
         written = _written(context)
         if written is not None:
             return self._stamped([{"model_version": serving.version, "result": written} for _ in tasks])

@@ -163,8 +163,10 @@ def _write_backend(studio: LabelStudio, link: Link, row: Row | None, report: Con
 
 
 def _verify_backend(studio: LabelStudio, link: Link, report: ConnectReport) -> None:
-    rows = _backends(studio, link)
-    row = next(iter(at_url(rows, link.url)), None)
+    rows = at_url(_backends(studio, link), link.url)
+    # Label Studio on a busy SQLite repeats a request by itself, and has then made two.
+    _drop(studio, "/api/ml/{}", rows[1:], "ML backend", report)
+    row = next(iter(rows), None)
     faults = ["it is not listed"] if row is None else backend_faults(row, link) + _unhealthy(row)
     if faults or row is None:
         raise ConnectError(
@@ -178,9 +180,10 @@ def _verify_backend(studio: LabelStudio, link: Link, report: ConnectReport) -> N
 
 def _settings(studio: LabelStudio, link: Link, report: ConnectReport) -> None:
     path = f"/api/projects/{link.project}/"
-    faults = settings_faults(studio.get(path), link)
+    project = studio.get(path)
+    faults = settings_faults(project, link)
     if faults:
-        studio.patch(path, json=settings_body(link))
+        studio.patch(path, json=settings_body(project, link))
         report.add("repaired", f"project settings: {'; '.join(faults)}")
     else:
         report.add("ok", f"project settings: prelabelling on, model_version {link.version!r}")

@@ -15,7 +15,7 @@ from typing import Any
 from backend.checks.chain import Chain, backends_of
 from backend.checks.check import Check, failed, warning
 from backend.checks.machine import check_backend, check_checkpoint, check_queue, check_store
-from backend.checks.project import check_images, check_label_config, check_stream, check_training_toggle
+from backend.checks.project import check_images, check_label_config, check_sampling, check_stream, check_training_toggle
 from backend.checks.reach import check_bans, check_ml_backend, check_prediction, check_webhook
 from backend.checks.studio import check_token, check_version
 from backend.links import at_url
@@ -31,6 +31,7 @@ PROJECT_CHECKS: tuple[Callable[[Chain], Check], ...] = (
     check_images,
     check_prediction,
     check_stream,
+    check_sampling,
     check_webhook,
     check_training_toggle,
 )

@@ -41,13 +41,15 @@ LATE = "no time was left in PREDICT_BUDGET_S; Label Studio will ask again"
 
 @dataclass(frozen=True)
 class Order:
-    """What a request asks for. `deadline` is on the clock of time.monotonic."""
+    """What a request asks for. `deadline` is on the clock of time.monotonic; `urgent`: whether it goes before bulks,
+    by default if it is small."""
 
     tasks: Sequence[Task]
     field: CaptionField
     serving: Serving
     beam: int | None
     deadline: float
+    urgent: bool | None = None
 
 
 @dataclass
@@ -80,19 +82,19 @@ class Drafts:
         self._predictor = predictor
         self._observe = observe
 
-    def write(self, order: Order) -> list[Answer]:
+    def write(self, order: Order, seen: Callable[[int, Caption], None] = lambda place, caption: None) -> list[Answer]:
         """One answer a task: a prediction, or `[]`. Returns soon after the deadline at the latest; never raises
-        for a task's own fault."""
+        for a task's own fault. `seen(place, caption)` is shown every caption, `place` being its task's place."""
         progress = _Progress()
         self._find(order, progress)
-        urgent = len(order.tasks) <= FEW
+        urgent = len(order.tasks) <= FEW if order.urgent is None else order.urgent
         for picture in progress.pictures:
             progress.ahead.append((picture, self._photos.read(picture.uri, task_id=picture.task_id)))
             if len(progress.ahead) >= AHEAD:
                 self._hand_over(order, progress, urgent)
         while progress.ahead:
             self._hand_over(order, progress, urgent)
-        answers = self._gather(order, progress)
+        answers = self._gather(order, progress, seen)
         _tell(progress.failures, order)
         return answers
 
@@ -130,7 +132,7 @@ class Drafts:
             log.exception("a picture could not be read")
             progress.failures[picture.task] = f"its picture could not be read: {type(error).__name__}"
 
-    def _gather(self, order: Order, progress: _Progress) -> list[Answer]:
+    def _gather(self, order: Order, progress: _Progress, seen: Callable[[int, Caption], None]) -> list[Answer]:
         parts: dict[int, list[dict[str, Any]]] = {place: [] for place in range(len(order.tasks))}
         for picture in progress.pictures:
             if picture.caption is None or picture.task in progress.failures:
@@ -143,6 +145,7 @@ class Drafts:
             except Exception as error:  # whatever the model raised; the predictor has logged it
                 progress.failures[picture.task] = f"the model failed: {type(error).__name__}"
                 continue
+            seen(picture.task, caption)
             parts[picture.task].append(
                 prediction(order.field, caption.text, caption.score, order.serving.version, item_index=picture.item)
             )

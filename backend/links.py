@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 Row = Mapping[str, Any]
 
 CONNECTED = "CO"
+SEQUENTIAL, UNCERTAINTY = "Sequential sampling", "Uncertainty sampling"
 # Corrections reach us by these; Label Studio's other events are accepted but not needed.
 NEEDED_EVENTS = frozenset({"ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED"})
 
@@ -46,6 +47,11 @@ class Link:
         if self.auth is None:
             return None
         return "Basic " + b64encode(":".join(self.auth).encode()).decode()
+
+
+def is_ours(version: str) -> bool:
+    """Whether a title or the version of a prediction is one of our versions' names (model/checkpoint.py)."""
+    return version.startswith("recaption-")
 
 
 def same_url(one: str, other: str) -> bool:
@@ -153,13 +159,19 @@ def _headers(row: Row | None) -> dict[str, str]:
     return dict((row or {}).get("headers") or {})
 
 
-def settings_body(link: Link) -> dict[str, Any]:
-    return {"show_collab_predictions": True, "model_version": link.version}
+def settings_body(project: Row, link: Link) -> dict[str, Any]:
+    body = {"show_collab_predictions": True, "model_version": link.version}
+    return body | ({"sampling": UNCERTAINTY} if project.get("sampling") == SEQUENTIAL else {})
 
 
 def settings_faults(project: Row, link: Link) -> list[str]:
-    """What keeps the label stream empty in the project's settings; empty list if nothing does."""
+    """What keeps the label stream empty in the project's settings, or offers its tasks in the order of their numbers.
+
+    Sequential sampling is what a new project has, so nobody has chosen it; any other sampling is somebody's choice.
+    """
     faults = []
+    if project.get("sampling") == SEQUENTIAL:
+        faults.append("sampling by task number, not by score")
     if not project.get("show_collab_predictions"):
         faults.append("'Use predictions to prelabel tasks' is off")
     if project.get("model_version") != link.version:

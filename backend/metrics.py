@@ -31,6 +31,13 @@ class Metrics:
             "recaption_batch_size", "Pictures in a batch", registry=self.registry, buckets=(1, 2, 4, 8, 16)
         )
         self._events = Counter("recaption_webhook_events", "Webhook events", ["action"], registry=self.registry)
+        self._swaps = Counter("recaption_swaps", "Versions that came to serve", ["outcome"], registry=self.registry)
+        self._swap_seconds = Histogram(
+            "recaption_swap_seconds", "Time from a pointer's move to serving", registry=self.registry, buckets=SECONDS
+        )
+        self._awaited = Gauge(
+            "recaption_awaited_versions", "Pointers whose version does not serve", registry=self.registry
+        )
         self._refused = Counter("recaption_auth_failures", "Requests without the password", registry=self.registry)
 
     def task(self, version: str, outcome: str) -> None:
@@ -53,6 +60,16 @@ class Metrics:
 
     def refused(self) -> None:
         self._refused.inc()
+
+    def swapped(self, outcome: str, seconds: float | None = None) -> None:
+        """`outcome`: swapped or quarantined."""
+        self._swaps.labels(outcome).inc()
+        if seconds is not None:
+            self._swap_seconds.observe(seconds)
+
+    def awaited(self, count: int) -> None:
+        """How many pointers name a version that does not serve: 0 when all is well."""
+        self._awaited.set(count)
 
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """A gauge that reads its value when asked."""

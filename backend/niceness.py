@@ -11,8 +11,8 @@ import threading
 NICER_BY = 5
 
 
-def be_nice() -> None:
+def be_nice(steps: int = NICER_BY) -> None:
     """Lower this thread's priority, and with it that of the helpers torch starts from it. Linux alone can."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICER_BY)
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + steps)

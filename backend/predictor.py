@@ -1,7 +1,8 @@
 """One thread owns the model; everyone else hands it pictures and waits.
 
 Pictures of different requests share a batch. A request of a few tasks is an annotator waiting before an empty field,
-so its pictures go before those of a bulk request; both lanes are bounded, so memory is too.
+so its pictures go before those of a bulk request; both lanes are bounded, so memory is too. Other work that needs the
+model, such as trying a new version, is done between two batches.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from backend.niceness import be_nice
 from backend.serving import Serving
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from model.preprocess import Photo
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Work = Callable[[], None]
 
 BATCH = 8
 ROOM = 48
@@ -47,6 +52,7 @@ class Predictor:
         self._observe = observe
         self._urgent: deque[Job] = deque()
         self._bulk: deque[Job] = deque()
+        self._errands: deque[tuple[Work, Future[Any]]] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
@@ -66,6 +72,17 @@ class Predictor:
             self._changed.notify_all()
         return job.caption
 
+    def do(self, work: Callable[[], T]) -> Future[T]:
+        """Run `work` on the model thread, before the next batch; cancelled when the thread is being closed."""
+        done: Future[T] = Future()
+        with self._changed:
+            if self._closed:
+                done.cancel()
+            else:
+                self._errands.append((partial(_run, work, done), done))
+                self._changed.notify_all()
+        return done
+
     def depth(self) -> int:
         """Pictures that wait for the model now."""
         return len(self._urgent) + len(self._bulk)
@@ -76,31 +93,56 @@ class Predictor:
             self._closed = True
             for job in (*self._urgent, *self._bulk):
                 job.caption.cancel()
+            for _, done in self._errands:
+                done.cancel()
             self._urgent.clear()
             self._bulk.clear()
+            self._errands.clear()
             self._changed.notify_all()
         self._thread.join(timeout=30.0)
 
     def _work(self) -> None:
         be_nice()
-        while batch := self._next_batch():
-            started = time.perf_counter()
-            _caption(batch)
-            self._observe(len(batch), time.perf_counter() - started)
+        while (turn := self._next()) is not None:
+            errand, batch = turn
+            if errand is not None:
+                errand()
+            if batch:
+                self._caption(batch)
 
-    def _next_batch(self) -> list[Job]:
-        """The oldest pictures that may share a batch: same version, same beam. Empty when closed."""
+    def _next(self) -> tuple[Work | None, list[Job]] | None:
+        """An errand, if there is one, and the oldest pictures that may share a batch: same version, same beam. None
+        when closed.
+
+        The batch is taken before the errand is run: pictures that arrive meanwhile would join it, and those that have
+        waited would wait for them too.
+        """
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._urgent or self._bulk)
+                self._changed.wait_for(lambda: self._closed or self._errands or self._urgent or self._bulk)
                 if self._closed:
-                    return []
-                batch = _take(self._urgent, [])
-                batch = _take(self._bulk, batch)
+                    return None
+                errand = self._errands.popleft()[0] if self._errands else None
+                batch = _take(self._bulk, _take(self._urgent, []))
                 self._changed.notify_all()
             # A cancelled job belongs to a request that gave up; claiming the others keeps them from being cancelled.
-            if claimed := [job for job in batch if job.caption.set_running_or_notify_cancel()]:
-                return claimed
+            claimed = [job for job in batch if job.caption.set_running_or_notify_cancel()]
+            if errand is not None or claimed:
+                return errand, claimed
+
+    def _caption(self, batch: list[Job]) -> None:
+        started = time.perf_counter()
+        _caption(batch)
+        self._observe(len(batch), time.perf_counter() - started)
+
+
+def _run(work: Callable[[], T], done: Future[T]) -> None:
+    if not done.set_running_or_notify_cancel():
+        return
+    try:
+        done.set_result(work())
+    except Exception as error:
+        done.set_exception(error)
 
 
 def _take(lane: deque[Job], batch: list[Job]) -> list[Job]:

@@ -35,6 +35,11 @@ class RunningBackend:
         """The model version that it serves. Raises NotRunning."""
         return self._version(self.ask("GET", "/health"))
 
+    def quarantined(self) -> dict[str, str]:
+        """The versions that should serve and cannot, each with the reason. Raises NotRunning."""
+        found = self.ask("GET", "/health").get("quarantined")
+        return {str(version): str(reason) for version, reason in found.items()} if isinstance(found, dict) else {}
+
     def version(self, project: int, label_config: str) -> str:
         """The version that it reports for one project, asked as Label Studio asks. Raises NotRunning."""
         return self._version(self.ask("POST", "/setup", json={"project": f"{project}.0", "schema": label_config}))

@@ -1,4 +1,4 @@
-"""What is being served: a version of the store, loaded and warm.
+"""What is being served: a version of the store, loaded and warm; and the store that it comes from.
 
 The pair of version and captioner is one value, taken once per request: a request that began with one version ends with
 it, whatever is promoted meanwhile.
@@ -6,11 +6,8 @@ it, whatever is promoted meanwhile.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
 
 from settings import Settings
 
@@ -51,30 +48,6 @@ def open_store(settings: Settings) -> Store:
     except (StoreError, CheckpointError, OSError) as error:
         raise ServingError(f"the store in MODEL_DIR={settings.model_dir} cannot be used: {error}") from error
     return store
-
-
-def load(store: Store, settings: Settings) -> Serving:
-    """Load the champion and caption one blank picture with it, so that the first request finds it warm.
-
-    Raises ServingError if the champion's files are missing, torn or made for another release, or DEVICE is not here.
-    """
-    from model.captioner import Captioner
-    from model.checkpoint import CheckpointError
-    from model.devices import DeviceError
-    from model.store import StoreError
-
-    try:
-        champion = store.champion()
-        if champion is None:
-            raise ServingError(f"the store in MODEL_DIR={settings.model_dir} has no champion. {HOW_TO_GET_ONE}")
-        folder = store.folder(champion.version)
-        captioner = Captioner.load(folder, device=settings.device, threads=settings.threads)
-        captioner.caption([np.zeros((224, 224, 3), np.float32)])
-    except DeviceError as error:
-        raise ServingError(f"DEVICE={settings.device}: {error}") from error
-    except (CheckpointError, StoreError, OSError) as error:
-        raise ServingError(f"the champion of MODEL_DIR={settings.model_dir} cannot be loaded: {error}") from error
-    return Serving(champion.version, captioner, time.time())
 
 
 def _begin_with(starter: Path, store: Store) -> None:

@@ -1,8 +1,9 @@
 """`kill -9` at a random moment, again and again, while people annotate: is anything lost, torn or done twice?
 
 Each round a few captions are submitted and an earlier one is changed, a random moment passes, one of worker, trainer,
-backend and queue server is killed, and what was killed is started again up to two seconds later. Afterwards there is
-time to settle. Label Studio, queue server, backend, worker and trainer are real; the model and the photos are small.
+backend and queue server is killed, and what was killed is started again up to two seconds later. After every fourth
+round a run is let come to its decision, and in the end there is time to settle. Label Studio, queue server, backend,
+worker and trainer are real; the model and the photos are small.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ REHEARSED = 8
 # A kill may come at any point of a run, whose length is measured first; some runs come to their end between two kills.
 LENGTHS, LONGEST_S, AWAY_S = 1.5, 12.0, 2.0
 TRAINS_S, DECIDES_S, SETTLES_S = 30.0, 180.0, 300.0
+# After so many rounds a run is let come to its decision, so that there are promotions to be done twice.
+CALM_EACH = 4
 SHOWN = 20
 
 
@@ -33,12 +36,15 @@ def kill(folder: Path, rounds: int = 50, seed: int = 1) -> dict[str, Any]:
     chance, began = random.Random(seed), time.monotonic()
     killed: Counter[str] = Counter()
     ended: Counter[str] = Counter()
-    with opened(folder.resolve(), photos=REHEARSED + rounds * EACH) as site, Witness(site) as witness:
-        typical_s = rehearse(site, chance)
+    with opened(folder.resolve(), photos=REHEARSED + EACH + rounds * (EACH + 1)) as site, Witness(site) as witness:
+        site.annotate(chance, REHEARSED)
+        typical_s = decided(site, chance)
         for number in range(rounds):
             ended.update(site.mend())
             victim = strike(site, chance, min(LENGTHS * typical_s, LONGEST_S))
             killed[victim] += 1
+            if number % CALM_EACH == CALM_EACH - 1:
+                decided(site, chance)
             print(f"round {number + 1}: {victim} killed, {time.monotonic() - began:.0f} s", flush=True)
         settled_s = settle(site)
         lost = lost_corrections(site)
@@ -65,29 +71,33 @@ def kill(folder: Path, rounds: int = 50, seed: int = 1) -> dict[str, Any]:
     }
 
 
-def rehearse(site: Site, chance: random.Random) -> float:
-    """One training that nobody disturbs: seconds from its start to its decision."""
-    site.annotate(chance, REHEARSED)
+def decided(site: Site, chance: random.Random) -> float:
+    """Let one more run decide, undisturbed: seconds from when a trainer is seen to the report."""
+    site.annotate(chance, EACH)
+    before = finished(site)
     began = seen = time.monotonic()
-    while not any(report for _, report in reports(site)):
+    while finished(site) == before:
         if time.monotonic() > began + DECIDES_S:
-            raise TimeoutError(f"no decision within {DECIDES_S:.0f} s, before anything was killed: see {site.logs}")
+            raise TimeoutError(f"no decision within {DECIDES_S:.0f} s, though nothing was killed: see {site.logs}")
         if seen == began and site.trainer() is not None:
             seen = time.monotonic()
         time.sleep(0.1)
     return time.monotonic() - seen
 
 
+def finished(site: Site) -> int:
+    return sum(report is not None for _, report in reports(site))
+
+
 def strike(site: Site, chance: random.Random, longest_s: float) -> str:
     """One round; who was killed: a worker, if there should have been a trainer to kill and none came."""
     victim = chance.choice(VICTIMS)
     site.annotate(chance, EACH)
-    if victim == "trainer" and not trains(site):
-        victim = "worker"
+    if victim == "trainer":
+        trains(site)
     time.sleep(chance.uniform(0, longest_s))
-    if victim == "trainer" and not trains(site):
-        victim = "worker"
-    site.strike(victim)
+    if (victim == "trainer" and not trains(site)) or not site.strike(victim):
+        site.strike(victim := "worker")
     time.sleep(chance.uniform(0, AWAY_S))
     site.restart(victim)
     return victim
@@ -104,11 +114,12 @@ def trains(site: Site) -> bool:
 
 
 def settle(site: Site) -> float | None:
-    """Seconds until all corrections were known and nothing was left to do; None if that did not come."""
+    """Seconds until all corrections were known, nothing was left to do and the champion served; None if never."""
     began = time.monotonic()
     while time.monotonic() - began < SETTLES_S:
         site.mend()
-        if not lost_corrections(site) and site.idle() and all(report for _, report in reports(site)):
+        decided_all = not lost_corrections(site) and all(report for _, report in reports(site))
+        if decided_all and site.idle() and site.follows():
             return round(time.monotonic() - began, 1)
         time.sleep(0.5)
     return None

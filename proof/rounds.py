@@ -24,6 +24,7 @@ from model.training.finetune import FineTune, FineTuneSettings
 from model.training.growth import grow, new_words
 from model.training.mixture import Lesson, Mixture
 from proof.corpus import Corpus
+from trainer.learning.lessons import pool, wanted
 
 BEAM = 3
 BATCH = 50
@@ -36,9 +37,9 @@ class Recipe:
     """How a round learns. `budget` is how many photos it sees, replayed ones included; without `gate` all is kept."""
 
     settings: FineTuneSettings = field(
-        default_factory=lambda: FineTuneSettings(epochs=3, batch=16, learning_rate=1e-3, dropout=0.4, ema=0.995)
+        default_factory=lambda: FineTuneSettings(epochs=4, batch=16, learning_rate=1e-3, dropout=0.4, ema=0.995)
     )
-    budget: int = 4600
+    budget: int = 4280
     replay: bool = True
     gate: bool = True
 
@@ -58,7 +59,7 @@ class Classroom:
     def __init__(self, corpus: Corpus, folder: Path, starter: Path, known: Sequence[int], recipe: Recipe) -> None:
         self.corpus, self.folder, self.recipe = corpus, folder, recipe
         self.champion_folder = self.apprentice_folder = starter
-        self.known, self.new = list(known), list[int]()
+        self.base, self.earlier, self.new = list(known), list[int](), list[int]()
         self._said: dict[str, list[str]] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -90,7 +91,7 @@ class Classroom:
             self.champion_folder = challenger
         if done["promoted"] or done["high"] > 0:
             self.apprentice_folder = challenger
-            self.known, self.new = self.known + self.new, []
+            self.earlier, self.new = self.earlier + self.new, []
         return done
 
     def done(self, number: int) -> dict[str, Any] | None:
@@ -105,7 +106,11 @@ class Classroom:
         lessons = self.lessons(self.new)
         words = new_words([lesson.captions for lesson in lessons], apprentice.vocabulary, GROW_FROM)
         share = recipe.replay_share(len(lessons))
-        source = Mixture(self.inputs, lessons, self.lessons(self.known), replay_share=share, seed=number)
+        count = wanted(len(lessons), share, recipe.settings.epochs)
+        replay = pool(
+            self.lessons(self.earlier), self.lessons(self.base), count, epochs=recipe.settings.epochs, seed=number
+        )
+        source = Mixture(self.inputs, lessons, replay, replay_share=share, seed=number)
         challenger = FineTune(folder, recipe.settings, grow(apprentice, words), source).run()
         checkpoints.save(challenger, folder / "challenger", {"parent": apprentice.manifest["id"], "round": number})
         trained = time.process_time() - started

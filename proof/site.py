@@ -31,6 +31,7 @@ from trainer.server import connect as queue_client
 from trainer.valkey import EmbeddedValkey
 
 READY_S = 180.0
+NOBODY = 2**30  # more than the kernel numbers processes
 # Fewer photos to judge by than GATE_IMAGES: the corrections that are held out decide, and there are ever more of them.
 REPLAYED, JUDGED, BASE_FIRST = 24, 2, 100_000
 
@@ -82,21 +83,23 @@ class Site:
         training = (pid for pid in descendants(self.worker.pid) if command_of(pid)[2:4] == ["trainer", "train"])
         return next(training, None)
 
-    def strike(self, victim: str) -> None:
-        """SIGKILL. A trainer is started again by its job, the rest by `restart`."""
-        if victim == "valkey":
-            os.kill(int((self.valkey.folder / "valkey.pid").read_text()), signal.SIGKILL)
-        elif victim == "trainer":
-            if (pid := self.trainer()) is not None:
-                os.kill(pid, signal.SIGKILL)
-        else:
-            (self.backend if victim == "backend" else self.worker).kill()
+    def strike(self, victim: str) -> bool:
+        """SIGKILL; False if there is no such process. A trainer is started again by its job, the rest by `restart`."""
+        pids = {"worker": self.worker.pid, "backend": self.backend.pid, "trainer": self.trainer()}
+        pid = int((self.valkey.folder / "valkey.pid").read_text()) if victim == "valkey" else pids[victim]
+        try:
+            os.kill(pid or NOBODY, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
 
     def restart(self, victim: str) -> None:
         if victim == "valkey":
             self.valkey.start()
         elif victim in ("backend", "worker"):
-            (self.backend if victim == "backend" else self.worker).start()
+            program: Kept = getattr(self, victim)
+            program.kill()  # and take note of its end
+            program.start()
 
     def mend(self) -> list[str]:
         """Start what has ended without having been killed; its names."""
@@ -109,6 +112,11 @@ class Site:
         """Whether no training waits or runs."""
         with queue_client(self.valkey.url) as client:
             return not has_job(client, self.desk.project) and self.trainer() is None
+
+    def follows(self) -> bool:
+        """Whether the backend serves what the pointer names."""
+        champion = self.store.champion(self.name)
+        return champion is not None and self.served() == champion.version
 
     def served(self) -> str | None:
         """The version that the backend names for the project; None while it does not answer."""

@@ -9,6 +9,7 @@ import fcntl
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import redis
@@ -30,8 +31,10 @@ KNOW_AGAIN_S = 600.0
 class Marks:
     """Raise marks in well under a millisecond; carry them to the queue server in the background."""
 
-    def __init__(self, redis_url: str, spool: Path) -> None:
+    def __init__(self, redis_url: str, spool: Path, *, revive: Callable[[], None] = lambda: None) -> None:
+        """`revive` is called before each delivery, and now and then: it may start a server of ours that died."""
         self._spool = spool
+        self._revive = revive
         self._client = redis.Redis.from_url(
             redis_url, decode_responses=True, socket_timeout=5.0, socket_connect_timeout=2.0
         )
@@ -105,11 +108,19 @@ class Marks:
         pause = RETRY_S
         while True:
             self._wake.clear()
+            if not self._closing:
+                self._keep_server()
             delivered = self._deliver()
             if self._closing:
                 return
             self._wake.wait(LONGEST_RETRY_S if delivered else pause)
             pause = RETRY_S if delivered else min(pause * 2, LONGEST_RETRY_S)
+
+    def _keep_server(self) -> None:
+        try:
+            self._revive()
+        except Exception as error:  # whatever it is, marks must go on being taken
+            log.warning("%s", error)
 
     def _deliver(self) -> bool:
         """Carry all that waits. False if some of it has to wait longer."""

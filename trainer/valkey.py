@@ -66,6 +66,11 @@ class EmbeddedValkey:
         self._wait()
         return self.url
 
+    def revive(self) -> None:
+        """Start the server again if this process owns it and it is gone, killed say. Raises ValkeyError."""
+        if self._lock is not None and not self.answers():
+            self.start()
+
     def stop(self) -> None:
         """Stop the server if this process owns it; a borrowed one goes on. Safe to call twice."""
         if self._lock is None:
@@ -103,6 +108,8 @@ class EmbeddedValkey:
         return True
 
     def _launch(self) -> None:
+        if self._process is not None:
+            _end(self._process)
         # A session of its own: Ctrl-C in a terminal reaches this process alone, which then stops the server in order.
         with (self.folder / "valkey.log").open("ab") as log:
             self._process = subprocess.Popen(

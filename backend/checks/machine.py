@@ -20,9 +20,13 @@ def check_backend(settings: Settings) -> tuple[Check, RunningBackend | None]:
     name = "backend"
     try:
         running = find_backend(settings)
-        version = running.served()
+        version, quarantined = running.served(), running.quarantined()
     except NotRunning as error:
         return failed(name, error.found, error.remedy), None
+    if quarantined:
+        found = "; ".join(f"{bad} is in quarantine: {why}" for bad, why in sorted(quarantined.items()))
+        remedy = "Go back to a good version: python -m trainer rollback --help. What served before goes on meanwhile."
+        return warning(name, f"serves {version} at {running.url}, but {found}", remedy), running
     return ok(name, f"serves {version} at {running.url}"), running
 
 

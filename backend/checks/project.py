@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backend.checks.chain import Chain
 from backend.checks.check import Check, failed, ok, warning
-from backend.links import stream_faults
+from backend.links import SEQUENTIAL, UNCERTAINTY, stream_faults
 from labeling.config import LabelConfigError, advice, caption_field
 from labeling.images import ImageFetchError
 from labeling.session import LabelStudioError
@@ -55,6 +55,16 @@ def check_images(chain: Chain) -> Check:
     except (TaskError, ImageFetchError, ImageError, LabelStudioError) as error:
         return failed(name, f"task {task['id']}: {error}", _image_remedy(chain))
     return ok(name, f"task {task['id']}: {len(data):,} bytes, readable")
+
+
+def check_sampling(chain: Chain) -> Check:
+    """Whether the label stream offers first what the model can learn most from."""
+    name, sampling = "task order", chain.project.get("sampling")
+    if sampling == UNCERTAINTY:
+        return ok(name, "by score, what the model is least sure of first")
+    unless = f"Unless that is meant, choose Sequential under Settings > General of project {chain.link.project}, then: "
+    remedy = chain.connect if sampling == SEQUENTIAL else unless + chain.connect
+    return warning(name, f"{sampling!r}, not by what the model can learn most from", remedy)
 
 
 def _image_remedy(chain: Chain) -> str:

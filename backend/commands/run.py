@@ -30,7 +30,7 @@ def run(
     project: Annotated[int | None, typer.Option(help="Use this existing project instead of making one.")] = None,
     label_studio_port: Annotated[int, typer.Option(help="Port of the local Label Studio; 0 for a free one.")] = 8080,
 ) -> None:
-    """Start Label Studio, the queue server and the backend on this machine, connected, with photos to caption.
+    """Start Label Studio, queue server, backend and worker on this machine, connected, with photos to caption.
 
     With LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY set, that Label Studio is used instead of a local one.
     Ctrl-C stops everything that was started.
@@ -49,12 +49,13 @@ def run(
 def _run_until_stopped(settings: Settings, plan: Plan) -> None:
     with only_one(settings.data_dir):
         settings, plan = with_ports(settings, plan)
-        with queue_server(settings) as redis_url, Processes(settings.data_dir / "logs") as processes:
+        with queue_server(settings) as queue, Processes(settings.data_dir / "logs") as processes:
             try:
-                system = start(settings, plan, processes, redis_url, typer.echo)
+                system = start(settings, plan, processes, queue.url, typer.echo)
                 typer.echo(summary(system, settings))
                 while True:
                     processes.check()
+                    queue.revive()
                     time.sleep(WATCH_EVERY_S)
             finally:
                 # From here on everything is being stopped; a second Ctrl-C must not leave half of it running.

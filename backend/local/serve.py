@@ -1,6 +1,7 @@
-"""The backend as a child process: `python -m backend serve`, with exactly the settings it is given."""
+"""The backend and the training worker as child processes, with exactly the settings they are given."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -20,10 +21,19 @@ def local_address(settings: Settings) -> str:
 
 
 def start_backend(processes: Processes, settings: Settings, *, cwd: Path | None = None) -> Child:
-    """Start it. Secrets travel in its environment, which other users of the machine cannot read."""
-    command = [sys.executable, "-m", "backend", "serve"]
+    """Start `python -m backend serve`."""
+    return _start(processes, "backend", ("backend", "serve"), settings, cwd)
+
+
+def start_worker(processes: Processes, settings: Settings, *, cwd: Path | None = None) -> Child:
+    """Start `python -m trainer work`."""
+    return _start(processes, "worker", ("trainer", "work"), settings, cwd)
+
+
+def _start(processes: Processes, name: str, words: Sequence[str], settings: Settings, cwd: Path | None) -> Child:
+    """Secrets travel in the environment, which other users of the machine cannot read."""
     whole = environment(child_settings(settings))
-    return processes.start("backend", command, environment=whole, cwd=cwd or Path.cwd())
+    return processes.start(name, [sys.executable, "-m", *words], environment=whole, cwd=cwd or Path.cwd())
 
 
 def child_settings(settings: Settings) -> dict[str, str]:

@@ -1,10 +1,11 @@
 """The whole system on one machine, in the order in which its parts need each other.
 
-    with queue_server(settings) as redis_url, Processes(logs) as processes:
-        system = start(settings, plan, processes, redis_url, print)
+    with queue_server(settings) as queue, Processes(logs) as processes:
+        system = start(settings, plan, processes, queue.url, print)
 
 Label Studio first (unless one runs elsewhere), since the backend needs a token for it; then the backend, the project
-with its photos, and the connection between the two. Everything that is there already is used as it is.
+with its photos, the connection between the two, and the worker that learns from corrections. Everything that is there
+already is used as it is.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from backend.local.photos import Photo, import_photos, photos_in, sample_photos
 from backend.local.ports import free_port, require_free
 from backend.local.processes import Processes
 from backend.local.project import find_or_create, photo_key, title_for
-from backend.local.serve import EVERY_INTERFACE, start_backend, wait_for_backend
+from backend.local.serve import EVERY_INTERFACE, start_backend, start_worker, wait_for_backend
 from backend.running import find_backend, login
 from labeling.session import LabelStudio
 from settings import Settings
@@ -69,15 +70,23 @@ def with_ports(settings: Settings, plan: Plan) -> tuple[Settings, Plan]:
     return settings, replace(plan, label_studio_port=studio_port)
 
 
+@dataclass(frozen=True)
+class Queue:
+    """The queue server's URL, and a way to start it again if it is ours and died."""
+
+    url: str
+    revive: Callable[[], None] = lambda: None
+
+
 @contextmanager
-def queue_server(settings: Settings) -> Iterator[str]:
-    """The queue server's URL: the one that is set, else an embedded Valkey that lives as long as the block."""
+def queue_server(settings: Settings) -> Iterator[Queue]:
+    """The queue server that is set, else an embedded Valkey that lives as long as the block."""
     if settings.redis_url is not None:
-        yield settings.redis_url.get_secret_value()
+        yield Queue(settings.redis_url.get_secret_value())
         return
     server = EmbeddedValkey(settings.data_dir / "valkey")
     try:
-        yield server.start()
+        yield Queue(server.start(), server.revive)
     finally:
         server.stop()
 
@@ -103,6 +112,7 @@ def start(settings: Settings, plan: Plan, processes: Processes, redis_url: str, 
     imported = _import(studio, settings, plan, project, photos)
     wait_for_backend(processes, settings)
     _connect(studio, settings, project)
+    start_worker(processes, settings)
     return System(studio, project, account, imported)
 
 

@@ -32,6 +32,8 @@ def test_health_says_what_is_served(server: Running, path: str) -> None:
     assert body["model_class"] == "CaptioningBackend"
     assert body["model_version"] == server.version
     assert (body["device"], body["beam"]) == ("cpu", 3)
+    assert (body["aspired"], body["serving"]) == (server.version, server.version)
+    assert (body["last_error"], body["quarantined"]) == (None, {})
 
 
 def test_health_answers_a_probe_that_wants_no_body(server: Running) -> None:
@@ -149,7 +151,10 @@ def test_status_and_metrics_tell_what_happened(server: Running) -> None:
     server.predict([task(1), task(2, "ftp://x")])
     status = server.get("/status").json()
     assert status["model_version"] == server.version
-    assert status["projects"]["1"]["served"]
+    project = status["projects"]["1"]
+    assert project["served"]
+    assert (project["aspired"], project["serving"], project["quarantine"]) == (server.version, server.version, None)
+    assert project["since"] == status["serving_since"]
     text = server.get("/metrics")
     assert text.headers["content-type"].startswith("text/plain")
     assert f'recaption_tasks_total{{outcome="captioned",version="{server.version}"}}' in text.text

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from backend.drafts import AHEAD, Order
+from backend.loading import Loader
 from backend.service import Service
-from backend.serving import load
 from labeling.config import caption_field
 from model.store import Store
 from settings import Settings
@@ -88,6 +88,15 @@ def test_a_long_list_of_failures_is_counted_not_listed(service: Service, caplog:
     assert "50 of 50 tasks have no caption" in caplog.text
 
 
+def test_each_caption_may_be_looked_at_and_a_small_order_may_be_told_to_wait(service: Service) -> None:
+    looked: list[tuple[int, str]] = []
+    tasks = [task(0), task(1, "ftp://nowhere")]
+    patient = Order(tasks, FIELD, service.serving, None, time.monotonic() + 30, urgent=False)
+    captioned, failed = service.drafts.write(patient, lambda place, caption: looked.append((place, caption.text)))
+    assert isinstance(captioned, dict) and failed == []
+    assert looked == [(0, captioned["result"][0]["value"]["text"][0])]
+
+
 def test_the_spool_is_in_the_data_folder(service: Service, tmp_path: Path) -> None:
     assert (tmp_path / "data" / "marks").is_dir()
 
@@ -95,18 +104,13 @@ def test_the_spool_is_in_the_data_folder(service: Service, tmp_path: Path) -> No
 def test_a_request_ends_with_the_version_it_began_with(service: Service, tmp_path: Path) -> None:
     first = service.serving
     begun = order(service, [data_uri(png(n)) for n in range(12)], 30)
-    second = load(store_with(tiny_checkpoint(tmp_path / "second", seed=1)), service.settings)
+    store = Store(tmp_path / "other")
+    version = store.publish(tiny_checkpoint(tmp_path / "second", seed=1))
+    second = Loader(store, service.settings, service.predictor).load(version, service.fleet)
     assert second.version != first.version
-    service.serving = second
+    service.fleet.rebind({None: second})
     later = order(service, [data_uri(png(n)) for n in range(12)], 30)
     with ThreadPoolExecutor() as threads:
         old, new = threads.map(service.drafts.write, (begun, later))
     assert {answer["model_version"] for answer in old if isinstance(answer, dict)} == {first.version}
     assert {answer["model_version"] for answer in new if isinstance(answer, dict)} == {second.version}
-
-
-def store_with(checkpoint: Path) -> Store:
-    """A store of its own with another champion, beside the one that all tests share."""
-    other = Store(checkpoint.parent / "other")
-    other.promote(other.publish(checkpoint), expect_epoch=None, by="tests", reason="another one")
-    return other

@@ -13,6 +13,7 @@ from backend.links import (
     backend_body,
     backend_faults,
     first_backend,
+    is_ours,
     moved,
     same_url,
     settings_body,
@@ -71,7 +72,8 @@ def webhook(**changes: Any) -> dict[str, Any]:
 
 def project(**changes: Any) -> dict[str, Any]:
     """The settings that matter of GET /api/projects/7/."""
-    return {"id": 7, "show_collab_predictions": True, "model_version": "V1"} | changes
+    settled = {"id": 7, "show_collab_predictions": True, "model_version": "V1", "sampling": "Uncertainty sampling"}
+    return settled | changes
 
 
 @pytest.mark.parametrize(
@@ -191,7 +193,21 @@ def test_only_a_new_webhook_names_its_project() -> None:
 def test_settings_are_sent_together_since_one_erases_the_other() -> None:
     wiped = project(show_collab_predictions=False, model_version="")
     assert len(settings_faults(wiped, OPEN)) == 2
-    assert settings_body(OPEN) == {"show_collab_predictions": True, "model_version": "V1"}
+    assert settings_body(wiped, OPEN) == {"show_collab_predictions": True, "model_version": "V1"}
+
+
+def test_sampling_is_set_where_nobody_has_chosen_it() -> None:
+    new, chosen = project(sampling="Sequential sampling"), project(sampling="Uniform sampling")
+    (fault,) = settings_faults(new, OPEN)
+    assert "by task number" in fault
+    assert settings_body(new, OPEN)["sampling"] == "Uncertainty sampling"
+    assert settings_faults(chosen, OPEN) == []
+    assert "sampling" not in settings_body(chosen, OPEN)
+
+
+def test_our_versions_are_told_from_other_peoples() -> None:
+    assert is_ours("recaption-0123456789")
+    assert not is_ours("V1") and not is_ours("")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Slow:
         self.batches.append(names)
         if 13.0 in names:
             raise RuntimeError("this picture")
-        return [Caption(f"{name:g} with {beam}", 0.5, ()) for name in names]
+        return [Caption(f"{name:g} with {beam}", 0.5, (), np.zeros(1, np.float32)) for name in names]
 
 
 def picture(name: float) -> Photo:
@@ -129,12 +129,28 @@ def test_what_a_request_gave_up_is_not_computed(
     assert slow.batches == [[0], [2]]
 
 
+def test_other_work_is_done_between_two_batches_on_the_model_thread(
+    slow: Slow, serving: Serving, predictor: Predictor, held: Callable[[], None]
+) -> None:
+    waiting = predictor.submit(serving, picture(1), urgent=True, deadline=soon())
+    seen = predictor.do(lambda: (threading.current_thread().name, list(slow.batches)))
+    failed = predictor.do(lambda: 1 / 0)
+    assert not seen.done()
+    held()
+    assert seen.result(5) == ("model", [[0]]), "it went before the pictures that waited"
+    with pytest.raises(ZeroDivisionError):
+        failed.result(5)
+    assert waiting.result(5).text == "1 with None"
+
+
 def test_closing_finishes_the_batch_in_hand_and_cancels_the_rest(
     serving: Serving, predictor: Predictor, held: Callable[[], None]
 ) -> None:
     waiting = predictor.submit(serving, picture(1), deadline=soon())
+    errand = predictor.do(lambda: None)
     threading.Timer(0.1, held).start()
     predictor.close()
-    assert waiting.cancelled()
+    assert waiting.cancelled() and errand.cancelled()
+    assert predictor.do(lambda: None).cancelled()
     with pytest.raises(OutOfTime):
         predictor.submit(serving, picture(1), deadline=soon())

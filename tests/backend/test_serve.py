@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from backend.serving import ServingError, load, open_store
+from backend.service import Service
+from backend.serving import ServingError, open_store
 from model.store import Store
 from settings import Settings
 from tests.backend.conftest import ROOT, serving
@@ -152,4 +153,6 @@ def test_an_empty_store_begins_with_the_starter_and_stays_with_it(
     assert first is not None
     assert (first.epoch, first.by) == (1, "serve")
     assert open_store(settings).champion() == first
-    assert load(store, settings).version == first.version
+    service = Service(settings)
+    assert service.serving.version == first.version
+    service.close()

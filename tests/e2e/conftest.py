@@ -150,7 +150,7 @@ def model_dir(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory, studio: Studio, redis_url: str, model_dir: Path) -> Settings:
-    """The settings of the session's backend."""
+    """The settings of the session's backend. It captions when it is asked, so that a test knows who stored what."""
     port = free_port()
     return load(
         label_studio_url=studio.session.url,
@@ -162,6 +162,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory, studio: Studio, redis_url
         backend_url=f"http://localhost:{port}",
         threads=1,
         image_allowed_hosts=LOOPBACK,
+        relabel_after_swap=False,
     )
 
 

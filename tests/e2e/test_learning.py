@@ -33,7 +33,7 @@ from trainer.valkey import EmbeddedValkey
 pytestmark = [pytest.mark.browser, needs_flickr8k]
 
 EDITED = 14
-DECIDES_S, FOLLOWS_S = 420.0, 180.0
+DECIDES_S, FOLLOWS_S = 900.0, 300.0
 
 
 @dataclass(frozen=True)

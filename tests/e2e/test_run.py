@@ -100,8 +100,9 @@ def first_caption(run: Run, folder: Path) -> str:
     """Open the project's first task as the API does; the caption that Label Studio gets for it."""
     session = LabelStudio(run.studio_url, (folder / "label-studio" / "access-token").read_text(), timeout=30)
     task = session.get("/api/tasks", {"project": run.project, "page_size": 1})["tasks"][0]
-    (prediction,) = session.get(f"/api/tasks/{task['id']}/")["predictions"]
-    (text,) = prediction["result"][0]["value"]["text"]
+    # Both may have been quick: Label Studio, which asks for it, and the backend, which stores one for every task.
+    predictions = session.get(f"/api/tasks/{task['id']}/")["predictions"]
+    (text,) = {text for one in predictions for text in one["result"][0]["value"]["text"]}
     return str(text)
 
 

@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,24 @@ def test_starts_private_and_keeps_its_data_over_a_restart(tmp_path: Path) -> Non
     with client(again.start()) as queue:
         assert queue.get("kept") == "yes"
     again.stop()
+
+
+def test_a_server_that_is_killed_is_started_again_by_its_owner_alone(tmp_path: Path) -> None:
+    owner, borrower = EmbeddedValkey(tmp_path), EmbeddedValkey(tmp_path)
+    with client(owner.start()) as queue:
+        queue.set("kept", "yes")
+    borrower.start()
+    before = int((tmp_path / "valkey.pid").read_text())
+    owner.revive()
+    assert int((tmp_path / "valkey.pid").read_text()) == before
+    time.sleep(1.1)  # the append-only file is synced once a second
+    os.kill(before, signal.SIGKILL)
+    borrower.revive()
+    assert not owner.answers()
+    owner.revive()
+    with client(owner.url) as queue:
+        assert queue.get("kept") == "yes"
+    owner.stop()
 
 
 def test_a_second_process_borrows_the_server_and_does_not_stop_it(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ def replayed(
     earlier: Sequence[Lesson],
     *,
     count: int,
+    epochs: int,
     seed: int,
     advance: Callable[[int], None] = lambda count: None,
 ) -> list[Lesson]:
@@ -66,14 +67,22 @@ def replayed(
     path = folder / "replay.jsonl"
     if path.exists():
         return [Lesson(row["key"], tuple(row["captions"])) for row in read_rows(path)]
-    share = count // 2 if base else count
-    chosen = random.Random(f"{seed}-earlier").sample(list(earlier), min(share, len(earlier)))
+    chosen = pool(earlier, [], count // 2 if base else count, epochs=epochs, seed=seed)
     advance(len(chosen))
     if base:
         never = base.benchmark_keys | {photo.key for photo in gathered.photos}
         chosen += base.replay(shelf, count - len(chosen), seed=seed, never=never, advance=advance)
     write_rows(path, map(asdict, chosen))
     return chosen
+
+
+def pool(earlier: Sequence[Lesson], base: Sequence[Lesson], count: int, *, epochs: int, seed: int) -> list[Lesson]:
+    """Up to `count` photos to replay: half of them earlier corrections, each up to once an epoch, since the champion
+    has seen these least; the rest from `base`."""
+    share = count // 2 if base else count
+    chance = random.Random(f"{seed}-pool")
+    chosen = chance.sample([*earlier] * epochs, min(share, len(earlier) * epochs))
+    return chosen + chance.sample([*base], min(count - len(chosen), len(base)))
 
 
 def wanted(new: int, share: float, epochs: int) -> int:
@@ -83,7 +92,8 @@ def wanted(new: int, share: float, epochs: int) -> int:
 
 def share_of(lessons: Lessons, share: float) -> float:
     """The share of an epoch's photos that is replayed: what is asked for, but each photo once an epoch at most."""
-    return min(share, len(lessons.replay) / (len(lessons.replay) + len(lessons.new)))
+    photos = len({lesson.key for lesson in lessons.replay})
+    return min(share, photos / (photos + len(lessons.new)))
 
 
 def _lessons(photos: Sequence[Corrected]) -> list[Lesson]:

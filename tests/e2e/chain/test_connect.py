@@ -62,6 +62,7 @@ def test_a_second_run_changes_nothing_and_says_so(api: LabelStudio, backend: Bac
 BREAKS: dict[str, Break] = {
     "prelabelling off": project_change(show_collab_predictions=False),
     "no model version": project_change(model_version=""),
+    "tasks by number": project_change(sampling="Sequential sampling"),
     "old title": ml_change(title="V0"),
     "interactive": ml_change(is_interactive=True),
     "version frozen": ml_change(auto_update=False),

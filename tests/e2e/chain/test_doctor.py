@@ -55,7 +55,7 @@ def test_a_whole_chain_is_well_and_is_left_as_it_is(
     before = held(api, project), guarded.running.ask("GET", "/status")["marks"]
     found = list(examine(guarded.settings, project))
     assert [check for check in found if check.status != "ok"] == []
-    assert len(found) == 14
+    assert len(found) == 15
     assert (held(api, project), guarded.running.ask("GET", "/status")["marks"]) == before
     # Neither a stored caption nor a task locked for a day: the stream was judged without opening it.
     task = api.get("/api/tasks", {"project": project, "fields": "all"})["tasks"][0]
@@ -82,6 +82,7 @@ BROKEN: dict[str, tuple[Break, dict[str, str]]] = {
     "webhook gone": (webhook_gone, {"webhook": "failed"}),
     "webhook twice": (webhook_twice, {"webhook": "failed"}),
     "webhook off": (webhook_change(is_active=False), {"webhook": "failed"}),
+    "tasks by number": (project_change(sampling="Sequential sampling"), {"task order": "warning"}),
     "training toggle": (project_change(min_annotations_to_start_training=1), {"training toggle": "warning"}),
     "official template": (project_change(label_config=OFFICIAL), {"label config": "warning"}),
 }
@@ -225,7 +226,7 @@ def test_the_command_prints_verdicts_and_exits_with_1_only_if_one_failed(
     connected(api, project, guarded)
     well = CliRunner().invoke(app, ["doctor", "--project", str(project)])
     assert well.exit_code == 0, well.output
-    assert "0 failed, 0 to look at, 15 ok" in well.output
+    assert "0 failed, 0 to look at, 16 ok" in well.output
     webhook_gone(api, project, "")
     ill = CliRunner().invoke(app, ["doctor", "--project", str(project)])
     assert ill.exit_code == 1
