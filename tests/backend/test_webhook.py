@@ -1,5 +1,7 @@
 """Every event in the shape that Label Studio really posts, and the mark that it leaves in a real queue server."""
 
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,29 @@ def test_a_dead_queue_server_fails_nothing_and_gets_its_marks_later(tmp_path: Pa
         assert [mark.pending for mark in marks.pending()] == [6]
         marks.close()
     valkey.stop()
+
+
+def test_an_embedded_queue_server_that_is_killed_comes_back(tmp_path: Path, model_dir: Path) -> None:
+    with serving(tmp_path, model_dir) as server:
+        folder = tmp_path / "data" / "valkey"
+        killed = int((folder / "valkey.pid").read_text())
+        os.kill(killed, signal.SIGKILL)
+        assert server.post("/webhook", payloads.CREATED).status_code == 200
+        assert [mark.pending for mark in marks_of(tmp_path / "data")] == [1]
+        assert int((folder / "valkey.pid").read_text()) != killed
+
+
+def test_setup_makes_a_project_known_to_the_trainer(tmp_path: Path, model_dir: Path) -> None:
+    with serving(tmp_path, model_dir) as server:
+        for _ in range(3):
+            server.post("/setup", {"project": "55.1795417146", "schema": "<View/>"})
+        assert marks_of(tmp_path / "data") == [], "it is no hint that something is new"
+        marks = Marks(EmbeddedValkey(tmp_path / "data" / "valkey").url, tmp_path / "unused")
+        deadline = time.monotonic() + 10
+        while not marks.projects() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert marks.projects() == [55]
+        marks.close()
 
 
 def test_start_training_is_answered_at_once_and_names_no_job(server: Running) -> None:

@@ -102,7 +102,9 @@ def test_commands_that_our_messages_name_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=str)
 def test_flags_named_alone_exist_somewhere(path: Path) -> None:
-    ours = set().union(*(flags for room in ("model", "backend", "trainer", "proof") for flags in commands(room).values()))
+    ours = set().union(
+        *(flags for room in ("model", "backend", "trainer", "proof") for flags in commands(room).values())
+    )
     named = {flag for line in code_of(path) if not COMMAND.search(line) for flag in FLAG.findall(line)}
     assert named - ours - FOREIGN_FLAGS == set()
 
