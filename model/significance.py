@@ -52,6 +52,14 @@ def compare(
     targets = [[words(reference) for reference in group] for group in references]
     ours = bleu_statistics([words(caption) for caption in champion], targets)
     theirs = bleu_statistics([words(caption) for caption in challenger], targets)
+    changed = sum(one != other for one, other in zip(champion, challenger, strict=True))
+    return compare_statistics(ours, theirs, changed=changed, resamples=resamples, seed=seed)
+
+
+def compare_statistics(
+    ours: NDArray[np.int64], theirs: NDArray[np.int64], *, changed: int, resamples: int = RESAMPLES, seed: int = SEED
+) -> Comparison:
+    """The same from `bleu_statistics` of champion and challenger, (N, 10) each; `changed` captions differ."""
     differences = resampled(ours, theirs, resamples, seed)
     before, after = float(bleu4(ours.sum(0))) * 100, float(bleu4(theirs.sum(0))) * 100
     low, low_one_sided, high = np.percentile(differences, [2.5, 5, 97.5])
@@ -63,8 +71,8 @@ def compare(
         high=float(high),
         low_one_sided=float(low_one_sided),
         p=(1 + int((differences <= 0).sum())) / (1 + resamples),
-        images=len(references),
-        changed=sum(one != other for one, other in zip(champion, challenger, strict=True)),
+        images=len(ours),
+        changed=changed,
         resamples=resamples,
     )
 

@@ -23,7 +23,7 @@ from model.captioner import Captioner
 from model.datasets import load_dataset
 from model.features import Features, build
 from model.metrics import bleu4, bleu_statistics, words
-from model.significance import compare
+from model.significance import compare_statistics
 from model.starter import STARTER
 from settings import Settings
 from trainer.learning.gate import Evidence, Rules, Verdict, judge
@@ -47,9 +47,11 @@ class Voices:
     def toss(self, odds: float) -> NDArray[np.bool_]:
         return self.chance.random(len(self.references)) < odds
 
-    def texts(self, odds: float) -> list[str]:
-        pairs = zip(self.toss(odds), self.weak, self.strong, strict=True)
-        return [better if strong else worse for strong, worse, better in pairs]
+    def speaking(self, strong: NDArray[np.bool_]) -> tuple[list[str], NDArray[np.int64]]:
+        """What is said when the strong one speaks for these photos: captions, and what BLEU adds up of each."""
+        pairs = zip(strong, self.weak, self.strong, strict=True)
+        texts = [better if chosen else worse for chosen, worse, better in pairs]
+        return texts, np.where(strong[:, None], self.statistics[1], self.statistics[0])
 
     def quality(self, odds: float) -> float:
         """BLEU-4 x100 to expect when the strong one speaks with these odds: the mean over many tosses."""
@@ -66,8 +68,9 @@ class Voices:
         return (low + high) / 2
 
     def trial(self, odds: float, rules: Rules) -> Verdict:
-        champion, challenger = self.texts(BASE), self.texts(odds)
-        found = compare(champion, challenger, self.references)
+        (champion, ours), (challenger, theirs) = (self.speaking(self.toss(chance)) for chance in (BASE, odds))
+        changed = sum(one != other for one, other in zip(champion, challenger, strict=True))
+        found = compare_statistics(ours, theirs, changed=changed)
         return judge(rules, benchmark=Evidence(found, behaviour(champion), behaviour(challenger)), domain=None)
 
 

@@ -104,7 +104,8 @@ class Classroom:
         folder, recipe = self.folder / f"round-{number}", self.recipe
         started, wall = time.process_time(), time.monotonic()
         lessons = self.lessons(self.new)
-        words = new_words([lesson.captions for lesson in lessons], apprentice.vocabulary, GROW_FROM)
+        told = [lesson.captions for lesson in self.lessons([*self.earlier, *self.new])]
+        words = new_words(told, apprentice.vocabulary, GROW_FROM)
         share = recipe.replay_share(len(lessons))
         count = wanted(len(lessons), share, recipe.settings.epochs)
         replay = pool(
