@@ -14,6 +14,8 @@ from backend.checks.chain import SLOW_S, backends_of
 from backend.links import Link, Row, at_url, backend_body, is_ours
 from labeling.session import LabelStudio
 
+TRIES = 4
+
 
 class RelinkError(RuntimeError):
     """Label Studio did not keep the names as sent."""
@@ -64,16 +66,25 @@ def read_names(studio: LabelStudio, link: Link) -> Names | None:
 def relink(studio: LabelStudio, names: Names) -> Names:
     """Put the names right, and read them back. Sampling and all else is left as it is.
 
-    Raises LabelStudioError, and RelinkError where they are not right afterwards: Label Studio saves an ML backend whole
-    whenever it looks at it, so a look at the wrong moment may undo this.
+    Label Studio saves an ML backend whole whenever it has looked at it, for every task that is opened: a look that
+    began before undoes this, so it takes several tries. Raises LabelStudioError, and RelinkError where none held.
     """
+    for _ in range(TRIES):
+        _write(studio, names)
+        after = read_names(studio, names.link)
+        if after is None:
+            raise RelinkError(f"project {names.link.project} has lost its ML backend at {names.link.url}")
+        if not after.faults():
+            return after
+        names = after
+    raise RelinkError(
+        f"project {names.link.project} has {' and '.join(names.faults())} after it was given {names.link.version!r}"
+    )
+
+
+def _write(studio: LabelStudio, names: Names) -> None:
     link = names.link
     if names.title != link.version:
         studio.request("PATCH", f"/api/ml/{names.row['id']}", json=backend_body(link), timeout=SLOW_S)
     if names.follows and names.meant != link.version:
         studio.patch(f"/api/projects/{link.project}/", json={"model_version": link.version})
-    after = read_names(studio, link)
-    if after is None or after.faults():
-        found = "no ML backend" if after is None else " and ".join(after.faults())
-        raise RelinkError(f"project {link.project} has {found} after it was given {link.version!r}")
-    return after

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from backend import bookmark, prelabel, upkeep
+from backend import bookmark, care, prelabel, upkeep
+from backend import relink as relinking
 from backend.bookmark import Bookmark
 from backend.onlyone import turn
 from backend.service import Service
@@ -60,6 +61,7 @@ class House:
 def house(tmp_path: Path, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     for name, value in {"START_S": 0.0, "EVERY_S": 0.05, "LOOK_AGAIN_S": 0.3, "RETRY_S": 0.2}.items():
         monkeypatch.setattr(upkeep, name, value)
+    monkeypatch.setattr(care, "LOOK_AGAIN_S", 0.3)
     store = Store(tmp_path / "models")
     first = store.publish(tiny_checkpoint(tmp_path / "first"))
     second = retrained(store, first, tmp_path / "second", seed=1, by=1.0)
@@ -196,7 +198,7 @@ def test_the_login_goes_along_or_label_studio_could_not_look(connected: House) -
 
 def test_a_change_that_label_studio_undoes_is_made_again(connected: House, caplog: pytest.LogCaptureFixture) -> None:
     connected.desk.connect(URL, "recaption-0")
-    connected.desk.forgets = 1
+    connected.desk.forgets = relinking.TRIES + 1
     connected.start().heard_of(PROJECT)
     until(lambda: connected.settled(connected.first))
     assert "has title 'recaption-0' after it was given" in caplog.text
@@ -226,15 +228,12 @@ def test_only_one_process_speaks_for_a_project(connected: House) -> None:
     assert connected.desk.writes == []
 
 
-def test_a_label_config_without_a_caption_is_said_once_and_not_asked_for_again_and_again(
-    connected: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(upkeep, "RETRY_S", 60.0)
+def test_a_label_config_without_a_caption_is_said_once(connected: House, caplog: pytest.LogCaptureFixture) -> None:
     connected.desk.label_config = "<View/>"
     service = connected.start()
     service.heard_of(PROJECT)
     until(lambda: service.upkeep and "cannot be captioned" in str(service.upkeep.note(PROJECT)))
-    time.sleep(0.5)
+    time.sleep(1.5)
     assert len([text for text in caplog.messages if "is not up to date" in text]) == 1
 
 

@@ -26,7 +26,7 @@ def until(what: str, holds: Callable[[], object], seconds: float = FOLLOWS_S) ->
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.2)
+        time.sleep(1.0)
 
 
 def names(api: LabelStudio, project: int) -> tuple[str, str]:
