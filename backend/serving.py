@@ -6,7 +6,6 @@ it, whatever is promoted meanwhile.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from settings import Settings
@@ -14,8 +13,6 @@ from settings import Settings
 if TYPE_CHECKING:  # torch takes seconds to import, and a command that fails early should fail at once
     from model.captioner import Captioner
     from model.store import Store
-
-HOW_TO_GET_ONE = "Train one with `python -m model train` (see --help), or set MODEL_DIR to a store that holds one"
 
 
 class ServingError(RuntimeError):
@@ -35,32 +32,12 @@ def open_store(settings: Settings) -> Store:
 
     Raises ServingError if there is neither a champion nor a starter.
     """
+    from model import store_open
     from model.checkpoint import CheckpointError
     from model.starter import STARTER
-    from model.store import Store, StoreError
-
-    if settings.model_dir.exists() and not settings.model_dir.is_dir():
-        raise ServingError(f"MODEL_DIR={settings.model_dir} is a file; set it to a folder")
-    try:
-        store = Store(settings.model_dir)
-        if store.champion() is None:
-            _begin_with(STARTER, store)
-    except (StoreError, CheckpointError, OSError) as error:
-        raise ServingError(f"the store in MODEL_DIR={settings.model_dir} cannot be used: {error}") from error
-    return store
-
-
-def _begin_with(starter: Path, store: Store) -> None:
     from model.store import StoreError
 
-    if not (starter / "manifest.json").is_file():
-        raise ServingError(
-            f"there is no checkpoint to serve: the store is empty and {starter} has none. {HOW_TO_GET_ONE}"
-        )
-    version = store.publish(starter)
     try:
-        store.promote(version, expect_epoch=None, by="serve", reason="first start: the checkpoint that ships")
-    except StoreError:
-        # Another process that starts beside this one was first, with this checkpoint or with a better one.
-        if store.champion() is None:
-            raise
+        return store_open.open_store(settings.model_dir, by="serve", starter=STARTER)
+    except (StoreError, CheckpointError, OSError) as error:
+        raise ServingError(f"the store in MODEL_DIR={settings.model_dir} cannot be used: {error}") from error
