@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 
 from model import preprocess
 from model.decoder import Decoder, DecoderConfig
+from model.durable import sync
 from model.encoder import STAGES, Encoder
 from model.vocabulary import Vocabulary, VocabularyError
 
@@ -207,12 +208,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, expected an object")
     return content
-
-
-def sync(path: Path) -> None:
-    """Make a file, or a folder's list of names, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import Checkpoint, sync
+from model.checkpoint import Checkpoint
+from model.durable import sync
 from model.training.optimise import Average
 
 
