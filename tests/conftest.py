@@ -1,5 +1,6 @@
 """What every test starts from: one torch thread, no settings of the developer, versions in the report header."""
 
+import logging
 import os
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -71,3 +72,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if name in SETTING_NAMES or name.startswith(SETTING_PREFIXES):
             monkeypatch.delenv(name)
     yield
+
+
+@pytest.fixture(autouse=True)
+def clean_logging() -> Iterator[None]:
+    """Take away what a command under test logs to: its stream is closed by then, and the next test would stumble."""
+    root = logging.getLogger()
+    before = root.handlers[:]
+    yield
+    for handler in root.handlers[:]:
+        if handler not in before and type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
