@@ -23,7 +23,7 @@ from torch import Tensor
 
 from model.encoder import Encoder, fingerprint
 from model.features import encode, to_batch
-from model.preprocess import Pixels, read_pixels
+from model.preprocess import MAX_PIXELS, Pixels, read_pixels
 
 BATCH = 16
 
@@ -39,11 +39,11 @@ class Shelf:
     def has(self, key: str) -> bool:
         return self._pixels(key).exists()
 
-    def add(self, data: bytes) -> str:
+    def add(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> str:
         """Decode an encoded picture, keep its pixels, and return its key. Raises ImageError."""
         key = content_key(data)
         if not self.has(key):
-            self.put(key, read_pixels(data))
+            self.put(key, read_pixels(data, max_pixels=max_pixels))
         return key
 
     def put(self, key: str, pixels: Pixels) -> None:

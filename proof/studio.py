@@ -15,6 +15,7 @@ from backend.local.photos import NAME_KEY, Photo, import_photos
 from backend.local.ports import free_port
 from backend.local.processes import Processes
 from labeling.config import RECOMMENDED_CONFIG
+from labeling.pages import pages
 from labeling.session import LabelStudio
 
 # With every core at work, an answer may take long.
@@ -73,9 +74,5 @@ def region(text: str) -> dict[str, Any]:
 
 
 def rows(api: LabelStudio, project: int) -> Iterator[dict[str, Any]]:
-    page, seen, total = 1, 0, 1
-    while seen < total:
-        query = {"project": project, "page": page, "page_size": PAGE, "fields": "task_only"}
-        answer = api.get("/api/tasks", query)
-        yield from answer["tasks"]
-        page, seen, total = page + 1, seen + len(answer["tasks"]), answer["total"]
+    for page in pages(api, project, [], fields=("id", "data"), page_size=PAGE):
+        yield from page.tasks

@@ -1,6 +1,6 @@
 """Fine-tuning a champion on corrections: a few epochs, a low learning rate, a frozen encoder.
 
-    challenger = FineTune(folder, settings, champion, Mixture(...)).go()
+    challenger = FineTune(folder, settings, champion, Mixture(...)).run()
 
 No validation decides when to stop: the split that the gate judges by must not have chosen what it judges. The result is
 the running average of the weights, drawn towards the champion's by `interpolation` (Wortsman et al., 2022).

@@ -8,7 +8,6 @@ next week: those are asked anew by every run. The book holds digests, no address
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,8 +18,8 @@ from urllib.parse import urlsplit
 
 from labeling.images import ImageFetcher, ImageFetchError
 from labeling.session import LabelStudio
-from model.preprocess import ImageError, read_pixels
-from model.shelf import Shelf, content_key
+from model.preprocess import ImageError
+from model.shelf import Shelf
 from settings import Settings
 from trainer.learning.files import append_row, read_log
 
@@ -45,7 +44,6 @@ class Pictures:
         """`book` is the address book's file; `studio` tells one Label Studio's addresses from another's."""
         self._fetcher, self._shelf, self._max_pixels = fetcher, shelf, max_pixels
         self._book, self._studio, self._run = book, studio, run
-        self._adding = threading.Lock()
 
     def find(self, addresses: Mapping[str, int], advance: Callable[[int], None] = lambda count: None) -> Found:
         """Put the pictures of these addresses on the shelf. `addresses`: each with a task that it belongs to."""
@@ -64,13 +62,7 @@ class Pictures:
         return found
 
     def _take(self, uri: str, task: int) -> str:
-        data = self._fetcher.fetch(uri, task_id=task)
-        key = content_key(data)
-        pixels = read_pixels(data, max_pixels=self._max_pixels)
-        with self._adding:  # the same photo may come by two addresses at once
-            if not self._shelf.has(key):
-                self._shelf.put(key, pixels)
-        return key
+        return self._shelf.add(self._fetcher.fetch(uri, task_id=task), max_pixels=self._max_pixels)
 
     def _note(self, uri: str, result: Callable[[], str], found: Found) -> None:
         try:
