@@ -51,8 +51,8 @@ def beam_search(
     finished: list[list[Hypothesis]] = [[] for _ in range(images)]
     first = torch.arange(images, device=device).unsqueeze(1) * beam  # (B, 1): each image's first row
 
-    for position in range(max_words):
-        scores, state, weights = advance(decoder, tokens[:, -1], state, memory, position)
+    for _ in range(max_words):
+        scores, state, weights = advance(decoder, tokens, state, memory)
         width = scores.shape[-1]
         candidates = (totals.view(-1, 1) + scores).view(images, beam * width)  # (B, K*V)
         values, flat = candidates.topk(min(2 * beam, candidates.shape[1]), dim=1)  # (B, 2K): at most K of them end
@@ -79,18 +79,24 @@ def captions(
     return [join(vocabulary.decode(hypothesis.tokens)) for hypothesis in found]
 
 
-def advance(
-    decoder: Decoder, words: Tensor, state: State, memory: Memory, position: int
-) -> tuple[Tensor, State, Tensor]:
+def advance(decoder: Decoder, tokens: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
     """One step for all rows: log-probabilities (B*K, V) with the words that may not come next at -inf."""
-    step = decoder.step(decoder.embed(words), state, memory)
+    step = decoder.step(decoder.embed(tokens[:, -1]), state, memory)
     scores = torch.log_softmax(decoder.logits(step.output).float(), dim=-1)
     scores[:, [PAD, START, UNKNOWN]] = NEVER
-    if position == 0:
+    if tokens.shape[1] == 1:
         scores[:, END] = NEVER  # a caption has at least one word
     else:
-        scores.scatter_(1, words.unsqueeze(1), NEVER)  # nor does a word follow itself
+        scores.scatter_(1, tokens[:, -1:], NEVER)  # nor does a word follow itself
+        forbid_repeats(scores, tokens)
     return scores, step.state, step.weights
+
+
+def forbid_repeats(scores: Tensor, tokens: Tensor) -> None:
+    """-inf for the words that would say three words in a row once more (Paulus et al., 2018): how loops begin."""
+    third = tokens[:, 2:]
+    said = (tokens[:, :-2] == tokens[:, -2:-1]) & (tokens[:, 1:-1] == tokens[:, -1:])
+    scores.scatter_reduce_(1, third, torch.where(said, NEVER, -NEVER), "amin")
 
 
 def collect(

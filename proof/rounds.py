@@ -108,9 +108,7 @@ class Classroom:
         words = new_words(told, apprentice.vocabulary, GROW_FROM)
         share = recipe.replay_share(len(lessons))
         count = wanted(len(lessons), share, recipe.settings.epochs)
-        replay = pool(
-            self.lessons(self.earlier), self.lessons(self.base), count, epochs=recipe.settings.epochs, seed=number
-        )
+        replay = pool(self.lessons(self.earlier), self.lessons(self.base), count, seed=number)
         source = Mixture(self.inputs, lessons, replay, replay_share=share, seed=number)
         challenger = FineTune(folder, recipe.settings, grow(apprentice, words), source).run()
         checkpoints.save(challenger, folder / "challenger", {"parent": apprentice.manifest["id"], "round": number})

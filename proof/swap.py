@@ -3,7 +3,8 @@
     python -m proof swap
 
 The starter and a copy with another decoder take turns as the champion, while clients ask for captions without a pause.
-Blocks with and without swaps alternate, so that a machine whose speed drifts drifts for both.
+Blocks with and without swaps alternate, so that a machine whose speed drifts drifts for both. The swaps of a block are
+spread over the time that its requests take.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from proof.service import PICTURES, Backend, cores, percentile, serving
 
 SWAPS, BLOCKS, REQUESTS = 30, 3, 1000
 CLIENTS = 2
-PAUSE_S = 1.0
+SHORTEST_PAUSE_S = 1.0
 LONGEST_S = 30.0
 # From when to when, on the clock of time.monotonic.
 Block = tuple[float, float]
@@ -87,10 +88,11 @@ def swap_under_load(folder: Path) -> dict[str, Any]:
         try:
             for _ in range(BLOCKS):
                 quiet.append(rest(load, REQUESTS // BLOCKS))
+                pause = (quiet[-1][1] - quiet[-1][0]) / (SWAPS // BLOCKS)
                 began = time.monotonic()
-                moves += [move(backend, store, versions) for _ in range(SWAPS // BLOCKS)]
+                moves += [move(backend, store, versions, pause) for _ in range(SWAPS // BLOCKS)]
                 while sum(began <= one.began for one in list(load.answers)) <= REQUESTS // BLOCKS:
-                    moves.append(move(backend, store, versions))
+                    moves.append(move(backend, store, versions, pause))
                 swapping.append((began, time.monotonic()))
         finally:
             load.stop.set()
@@ -131,8 +133,8 @@ class Move:
     new: str
 
 
-def move(backend: Backend, store: Store, versions: list[str]) -> Move:
-    """Promote the version that does not serve, wait until it does, pause."""
+def move(backend: Backend, store: Store, versions: list[str], pause_s: float = SHORTEST_PAUSE_S) -> Move:
+    """Promote the version that does not serve, wait until it does, pause; `pause_s` is from swap to swap."""
     champion = store.champion()
     assert champion is not None
     new = next(version for version in versions if version != champion.version)
@@ -144,7 +146,7 @@ def move(backend: Backend, store: Store, versions: list[str]) -> Move:
                 raise RuntimeError(f"{new} does not serve {LONGEST_S:.0f} s after the pointer moved")
             time.sleep(0.01)
     took = time.monotonic() - at
-    time.sleep(PAUSE_S)
+    time.sleep(max(SHORTEST_PAUSE_S, pause_s - took))
     return Move(at, took, champion.version, new)
 
 

@@ -34,8 +34,8 @@ def greedy(checkpoint: Checkpoint, grid: Tensor, max_words: int) -> list[int]:
     decoder = checkpoint.decoder
     memory = decoder.read(grid)
     state, tokens = decoder.begin(memory), [START]
-    for position in range(max_words):
-        scores, state, _ = advance(decoder, torch.tensor([tokens[-1]]), state, memory, position)
+    for _ in range(max_words):
+        scores, state, _ = advance(decoder, torch.tensor([tokens]), state, memory)
         tokens.append(int(scores.argmax()))
         if tokens[-1] == END:
             return tokens[1:-1]
@@ -66,8 +66,8 @@ def log_probability(checkpoint: Checkpoint, grid: Tensor, words: tuple[int, ...]
     decoder = checkpoint.decoder
     memory = decoder.read(grid)
     state, total = decoder.begin(memory), 0.0
-    for position, (word, following) in enumerate(itertools.pairwise((START, *words))):
-        scores, state, _ = advance(decoder, torch.tensor([word]), state, memory, position)
+    for said, following in enumerate(words):
+        scores, state, _ = advance(decoder, torch.tensor([[START, *words[:said]]]), state, memory)
         total += float(scores[0, following])
     return total
 
@@ -105,6 +105,18 @@ def test_unknown_and_markers_are_never_said_nor_a_word_twice_running(checkpoint:
     for hypothesis in beam_search(checkpoint.decoder, grids(16), beam):
         assert not {PAD, START, END, UNKNOWN} & set(hypothesis.tokens)
         assert all(a != b for a, b in itertools.pairwise(hypothesis.tokens))
+
+
+def test_three_words_in_a_row_are_not_said_twice(checkpoint: Checkpoint) -> None:
+    with torch.no_grad():
+        checkpoint.decoder.bias[END] = -1e4
+        checkpoint.decoder.bias[8:11] = 50.0  # two or three words that it would say for ever
+    for hypothesis in beam_search(checkpoint.decoder, grids(8), 3, max_words=20):
+        words = hypothesis.tokens
+        trigrams = list(zip(words, words[1:], words[2:], strict=False))
+        assert len(words) == 20
+        assert len(set(trigrams)) == len(trigrams)
+        assert len(set(words)) < len(words)  # single words come again
 
 
 def test_attention_has_a_row_a_word_and_sums_to_one(checkpoint: Checkpoint) -> None:

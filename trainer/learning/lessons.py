@@ -55,7 +55,6 @@ def replayed(
     earlier: Sequence[Lesson],
     *,
     count: int,
-    epochs: int,
     seed: int,
     advance: Callable[[int], None] = lambda count: None,
 ) -> list[Lesson]:
@@ -67,7 +66,7 @@ def replayed(
     path = folder / "replay.jsonl"
     if path.exists():
         return [Lesson(row["key"], tuple(row["captions"])) for row in read_rows(path)]
-    chosen = pool(earlier, [], count // 2 if base else count, epochs=epochs, seed=seed)
+    chosen = pool(earlier, [], count // 2 if base else count, seed=seed)
     advance(len(chosen))
     if base:
         never = base.benchmark_keys | {photo.key for photo in gathered.photos}
@@ -76,12 +75,12 @@ def replayed(
     return chosen
 
 
-def pool(earlier: Sequence[Lesson], base: Sequence[Lesson], count: int, *, epochs: int, seed: int) -> list[Lesson]:
-    """Up to `count` photos to replay: half of them earlier corrections, each up to once an epoch, since the champion
-    has seen these least; the rest from `base`."""
+def pool(earlier: Sequence[Lesson], base: Sequence[Lesson], count: int, *, seed: int) -> list[Lesson]:
+    """Up to `count` photos to replay: half of them earlier corrections, each once, since the champion has seen these
+    least; the rest from `base`."""
     share = count // 2 if base else count
     chance = random.Random(f"{seed}-pool")
-    chosen = chance.sample([*earlier] * epochs, min(share, len(earlier) * epochs))
+    chosen = chance.sample([*earlier], min(share, len(earlier)))
     return chosen + chance.sample([*base], min(count - len(chosen), len(base)))
 
 

@@ -158,7 +158,7 @@ class Training:
     def lessons(self, found: Gathered, begins: Checkpoint) -> Lessons:
         recipe = self.start.recipe
         new, earlier = divided(found, learnt_before(self.folder.parent, begins.manifest))
-        there = len(earlier) * recipe.epochs + (len(self.base.train.examples) if self.base else 0)
+        there = len(earlier) + (len(self.base.train.examples) if self.base else 0)
         count = min(there, wanted(len(new), recipe.replay_share, recipe.epochs))
         with self.reporter.track("photos to replay", count) as advance:
             replay = replayed(
@@ -168,7 +168,6 @@ class Training:
                 found,
                 earlier,
                 count=count,
-                epochs=recipe.epochs,
                 seed=self.start.seed,
                 advance=advance,
             )
