@@ -12,11 +12,11 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from model.progress import Progress
+from model.store import now
 from trainer.learning.files import append_row, read_json, write_json
 
 EVERY_S = 1.0
@@ -92,7 +92,3 @@ class Reporter:
 def is_no_number(value: Any) -> bool:
     """Whether JSON has no word for it: a loss that became infinite, say."""
     return isinstance(value, float) and not math.isfinite(value)
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
