@@ -28,6 +28,8 @@ SWAPS, BLOCKS, REQUESTS = 30, 3, 1000
 CLIENTS = 2
 SHORTEST_PAUSE_S = 1.0
 LONGEST_S = 30.0
+# Between two looks at what serves: each costs the backend some milliseconds, which are not the swap's.
+LOOK_S = 0.05
 # From when to when, on the clock of time.monotonic.
 Block = tuple[float, float]
 
@@ -144,7 +146,7 @@ def move(backend: Backend, store: Store, versions: list[str], pause_s: float = S
         while session.get(f"{backend.url}/health", timeout=10).json()["model_version"] != new:
             if time.monotonic() - at > LONGEST_S:
                 raise RuntimeError(f"{new} does not serve {LONGEST_S:.0f} s after the pointer moved")
-            time.sleep(0.01)
+            time.sleep(LOOK_S)
     took = time.monotonic() - at
     time.sleep(max(SHORTEST_PAUSE_S, pause_s - took))
     return Move(at, took, champion.version, new)
