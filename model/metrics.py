@@ -1,13 +1,13 @@
-"""BLEU-1..4 and CIDEr-D over a split, with a bootstrap interval for BLEU-4. All figures x100.
+"""BLEU-1..4, CIDEr-D and ROUGE-L over a split, with a bootstrap interval for BLEU-4. All figures x100.
 
 BLEU is nltk's corpus BLEU over all references of an image: lower case, punctuation stripped, raw reference words (never
-<unk>), shortest-distance reference length, no smoothing. CIDEr-D (Vedantam et al., 2015) takes its document frequencies
-from the references of the split being scored. `SIGNATURE` names all of that and goes wherever a figure goes.
+<unk>), shortest-distance reference length, no smoothing. CIDEr-D takes its document frequencies from the references of
+the split being scored. ROUGE-L is an F1 against the reference that fits best. `SIGNATURE` names all of that and goes
+wherever a figure goes. METEOR is not here: it needs Java, or WordNet's data, which no Python package brings along.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,14 @@ import numpy as np
 from nltk.translate.bleu_score import brevity_penalty, closest_ref_length, corpus_bleu
 from numpy.typing import NDArray
 
+from model.cider import Gram, Tokens, cider_d_each
+from model.rouge import rouge_l_each
 from model.vocabulary import tokenise
 
-SIGNATURE = "bleu:nltk.corpus_bleu|case:lower|punctuation:stripped|refs:all|smoothing:none|ciderd:split-df-sigma6"
+SIGNATURE = (
+    "bleu:nltk.corpus_bleu|case:lower|punctuation:stripped|refs:all|smoothing:none|ciderd:split-df-sigma6"
+    "|rougel:f1-best-ref"
+)
 WEIGHTS = [tuple([1 / n] * n) for n in (1, 2, 3, 4)]
 ORDERS = 4
 
@@ -39,6 +44,7 @@ class Scores:
 
     bleu: tuple[float, float, float, float]
     cider: float
+    rouge_l: float
     brevity_penalty: float
     confidence: Mapping[str, Any]
 
@@ -62,6 +68,7 @@ def score(captions: Sequence[str], references: Sequence[Sequence[str]], *, resam
     return Scores(
         bleu=(bleu[0] * 100, bleu[1] * 100, bleu[2] * 100, bleu[3] * 100),
         cider=cider_d(hypotheses, targets) * 100,
+        rouge_l=float(np.mean(rouge_l_each(hypotheses, targets))) * 100,
         brevity_penalty=brevity_penalty(nearest, length) if length else 0.0,
         confidence=confidence,
     )
@@ -77,18 +84,18 @@ def nltk_bleu(hypotheses: Sequence[Words], references: Sequence[Sequence[Words]]
     return figures
 
 
-def ngrams(tokens: Words, order: int) -> Counter[tuple[str, ...]]:
+def ngrams(tokens: Tokens, order: int) -> Counter[Gram]:
     return Counter(tuple(tokens[start : start + order]) for start in range(len(tokens) - order + 1))
 
 
-def bleu_statistics(hypotheses: Sequence[Words], references: Sequence[Sequence[Words]]) -> NDArray[np.int64]:
+def bleu_statistics(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> NDArray[np.int64]:
     """What corpus BLEU adds up, per image: (N, 10) = 4 clipped matches, 4 totals, hypothesis and reference length."""
     rows = []
     for hypothesis, group in zip(hypotheses, references, strict=True):
         matches, totals = [], []
         for order in range(1, ORDERS + 1):
             counts = ngrams(hypothesis, order)
-            most: Counter[tuple[str, ...]] = Counter()
+            most: Counter[Gram] = Counter()
             for reference in group:
                 most |= ngrams(reference, order)
             matches.append(sum((counts & most).values()))
@@ -120,24 +127,6 @@ def bootstrap(statistics: NDArray[np.int64], resamples: int, seed: int = 12345) 
     }
 
 
-def cider_d(hypotheses: Sequence[Words], references: Sequence[Sequence[Words]], sigma: float = 6.0) -> float:
-    """CIDEr-D in [0, 10]: TF-IDF weighted n-gram similarity, clipped, with a Gaussian penalty on length difference."""
-    documents: Counter[tuple[str, ...]] = Counter()
-    for group in references:
-        documents.update({gram for reference in group for order in range(1, 5) for gram in ngrams(reference, order)})
-    log_images = math.log(max(len(references), 2))
-
-    def vector(tokens: Words, order: int) -> dict[tuple[str, ...], float]:
-        return {g: n * (log_images - math.log(max(documents[g], 1))) for g, n in ngrams(tokens, order).items()}
-
-    def similarity(hypothesis: Words, reference: Words, order: int) -> float:
-        ours, theirs = vector(hypothesis, order), vector(reference, order)
-        norms = math.sqrt(sum(x * x for x in ours.values())) * math.sqrt(sum(x * x for x in theirs.values()))
-        dot = sum(min(weight, theirs[gram]) * theirs[gram] for gram, weight in ours.items() if gram in theirs)
-        return dot / norms * math.exp(-((len(hypothesis) - len(reference)) ** 2) / (2 * sigma**2)) if norms else 0.0
-
-    total = 0.0
-    for hypothesis, group in zip(hypotheses, references, strict=True):
-        similarities = [similarity(hypothesis, reference, order) for reference in group for order in range(1, 5)]
-        total += 10 * sum(similarities) / len(similarities)
-    return total / len(hypotheses)
+def cider_d(hypotheses: Sequence[Words], references: Sequence[Sequence[Words]]) -> float:
+    """CIDEr-D in [0, 10] of the whole split: the mean over its images."""
+    return float(np.mean(cider_d_each(hypotheses, references)))
