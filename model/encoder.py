@@ -88,21 +88,49 @@ class Encoder(nn.Module):
         self.layer2 = stage(width * 4, width * 2, blocks[1], 2)
         self.layer3 = stage(width * 8, width * 4, blocks[2], 2)
         self.layer4 = stage(width * 16, width * 8, blocks[3], 2)
-        self.channels = width * 32
+        self.places, self.channels = GRID * GRID, width * 32
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
+        return self.top(self.body(images))
+
+    def body(self, images: Tensor) -> Tensor:
+        """All but the last stage: (B, 3, 224, 224) to (B, 196, 1024), rows of a 14x14 grid."""
         x = (images - self.mean) / self.std  # (B, 3, 224, 224)
         x = F.relu(conv_norm(x, self.conv1, self.bn1), inplace=True)  # (B, 64, 112, 112)
         x = F.max_pool2d(x, 3, 2, 1)  # (B, 64, 56, 56)
         x = self.layer1(x)  # (B, 256, 56, 56)
         x = self.layer2(x)  # (B, 512, 28, 28)
         x = self.layer3(x)  # (B, 1024, 14, 14)
-        x = self.layer4(x)  # (B, 2048, 7, 7)
-        grid: Tensor = x.flatten(2).transpose(1, 2)  # (B, 49, 2048)
+        places: Tensor = x.flatten(2).transpose(1, 2)  # (B, 196, 1024)
+        return places
+
+    def top(self, places: Tensor) -> Tensor:
+        """The last stage: (B, 196, 1024) to (B, 49, 2048)."""
+        x = places.transpose(1, 2).reshape(len(places), -1, 2 * GRID, 2 * GRID)  # (B, 1024, 14, 14), channels last
+        grid: Tensor = self.layer4(x).flatten(2).transpose(1, 2)  # (B, 49, 2048)
         return grid
+
+
+class Body(nn.Module):
+    """All of an encoder but its last stage, with the encoder's own weights: what training that stage may cache."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.forward = encoder.body  # one definition of the layers
+        self.parts = nn.ModuleList([encoder.conv1, encoder.bn1, encoder.layer1, encoder.layer2, encoder.layer3])
+        self.places, self.channels = 4 * encoder.places, encoder.channels // 2
+
+
+def to_grid(encoder: Encoder, inputs: Tensor) -> Tensor:
+    """What is left to compute of the features (B, 49, C): nothing of cached ones, the last stage of a cached Body's
+    output (B, 196, C / 2), all of photos (B, 3, 224, 224)."""
+    if inputs.dim() == 4:
+        photos: Tensor = encoder(inputs)
+        return photos
+    return inputs if inputs.shape[1] == encoder.places else encoder.top(inputs)
 
 
 def load_weights(encoder: Encoder, path: Path) -> None:

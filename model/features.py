@@ -1,10 +1,11 @@
-"""Cached grid features: the encoder's output for every image of a split, memory-mapped.
+"""Cached grid features: the encoder's output for every image of a split, memory-mapped; or the output of all its stages
+but the last, for training that one.
 
 A cache is a folder named by the split, the encoder's fingerprint and the preprocessing's version, so that features of
 other weights or other pixels can never be taken for these:
 
     FOLDER/flickr8k-train-6f1d…-stretch224-area-1/
-        grid.npy    (N, 49, C) float16, opened with mmap
+        grid.npy    (N, 49, C) float16, or (N, 196, C / 2) of a Body, opened with mmap
         state.npy   (N,) uint8: 0 still to do, 1 done, 2 the image is torn
         names.json  the N image names, in the split's order
 
@@ -29,7 +30,7 @@ from torch import Tensor
 from model import preprocess
 from model.datasets import Dataset, Example
 from model.devices import autocast
-from model.encoder import GRID, Encoder, fingerprint
+from model.encoder import Body, Encoder, fingerprint
 from model.preprocess import ImageError, Pixels, read_pixels
 from model.progress import Progress
 
@@ -57,15 +58,15 @@ class Features:
         return torch.from_numpy(self.grid[list(rows)]).float()
 
 
-def cache_folder(folder: Path, dataset: Dataset, encoder: Encoder) -> Path:
+def cache_folder(folder: Path, dataset: Dataset, encoder: Encoder | Body) -> Path:
     names = hashlib.sha256("\n".join(example.name for example in dataset.examples).encode()).hexdigest()[:8]
     return folder / f"{dataset.name}-{dataset.split}-{names}-{fingerprint(encoder)}-{preprocess.VERSION}"
 
 
-def build(dataset: Dataset, encoder: Encoder, folder: Path, *, batch: int = 32, device: str = "cpu") -> Features:
+def build(dataset: Dataset, encoder: Encoder | Body, folder: Path, *, batch: int = 32, device: str = "cpu") -> Features:
     """Compute what the cache under `folder` still lacks of this split; torn images go to `dataset.problems`."""
     cache = cache_folder(folder, dataset, encoder)
-    grid, state = open_cache(cache, dataset, encoder.channels)
+    grid, state = open_cache(cache, dataset, (encoder.places, encoder.channels))
     todo = [int(row) for row in np.flatnonzero(state == TODO)]
     encoder = encoder.to(device).eval()
     with Progress(f"features {dataset.name} {dataset.split}", len(state), done=len(state) - len(todo)) as progress:
@@ -84,12 +85,12 @@ def build(dataset: Dataset, encoder: Encoder, folder: Path, *, batch: int = 32, 
 
 
 def open_cache(
-    cache: Path, dataset: Dataset, channels: int
+    cache: Path, dataset: Dataset, shape: tuple[int, int]
 ) -> tuple[np.memmap[Any, np.dtype[np.float16]], np.memmap[Any, np.dtype[np.uint8]]]:
     names = [example.name for example in dataset.examples]
     if not (cache / "names.json").exists():
         cache.mkdir(parents=True, exist_ok=True)
-        create(cache / "grid.npy", np.float16, (len(names), GRID * GRID, channels))
+        create(cache / "grid.npy", np.float16, (len(names), *shape))
         create(cache / "state.npy", np.uint8, (len(names),))
         (cache / "names.json").write_text(json.dumps(names), encoding="utf-8")
     if json.loads((cache / "names.json").read_text(encoding="utf-8")) != names:
@@ -132,7 +133,7 @@ def to_batch(pixels: Sequence[Pixels], device: str = "cpu") -> Tensor:
 
 
 @torch.inference_mode()
-def encode(encoder: Encoder, pixels: Sequence[Pixels], device: str = "cpu") -> NDArray[np.float16]:
+def encode(encoder: Encoder | Body, pixels: Sequence[Pixels], device: str = "cpu") -> NDArray[np.float16]:
     with autocast(device):
         grid: Tensor = encoder(to_batch(pixels, device))
     features: NDArray[np.float16] = grid.to(torch.float16).cpu().numpy()

@@ -16,13 +16,14 @@ EVERY_S = 10.0
 class Progress:
     """`with Progress("features", 6000) as progress: progress.advance(32, "loss 2.31")`."""
 
-    def __init__(self, title: str, total: int, done: int = 0) -> None:
+    def __init__(self, title: str, total: int, done: int = 0, *, silent: bool = False) -> None:
+        self.silent = silent
         self.title, self.total, self.done, self.start_done = title, total, done, done
         self.note = ""
         self.started = self.said = time.monotonic()
         console = Console(stderr=True)
         self.bar: Bar | None = None
-        if console.is_terminal:
+        if console.is_terminal and not silent:
             columns = (
                 "{task.description}",
                 BarColumn(),
@@ -55,6 +56,8 @@ class Progress:
             self.say()
 
     def say(self) -> None:
+        if self.silent:
+            return
         self.said = time.monotonic()
         rate = (self.done - self.start_done) / max(self.said - self.started, 1e-9)
         left = f", {(self.total - self.done) / rate:.0f} s left" if rate and self.done < self.total else ""

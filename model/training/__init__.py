@@ -1,10 +1,12 @@
 """Training, from a folder of captioned photos to a checkpoint.
 
-Two stages, one loop. `decoder` trains the decoder over cached features of a frozen encoder; `network` goes on from its
-checkpoint and fine-tunes everything, every stage of the ResNet included, from the photos themselves:
+Four stages, one loop. `decoder` trains the decoder over cached features of a frozen encoder; `top` goes on from its
+checkpoint and fine-tunes the last stage of the ResNet, too, over cached outputs of the stage before; `network`
+fine-tunes every stage, from the photos themselves; `reward` trains the decoder on what its own captions are worth:
 
     python -m model train --dataset flickr8k:FOLDER --stage decoder --encoder FILE.safetensors --run runs/decoder
     python -m model train --dataset flickr8k:FOLDER --stage network --start runs/decoder/best --run runs/network
+    python -m model train --dataset flickr8k:FOLDER --stage reward --start runs/network/best --run runs/reward
 
 A run folder holds `settings.json`, `metrics.jsonl`, `curve.png`, `state.pt` (to resume from, after a kill too: run the
 same command again), `best/`, the checkpoint with the highest BLEU-4 of captions generated on the validation split, and

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -30,6 +30,19 @@ class Batch:
     tokens: Tensor  # (N, T): <start> and the words
     targets: Tensor  # (N, T): the words and <end>
     lengths: Tensor  # (N,): longest first
+
+    def to(self, device: str) -> Batch:
+        """The inputs on `device`; the captions go there when they are needed."""
+        return replace(self, inputs=self.inputs.to(device))
+
+    def references(self) -> list[list[list[int]]]:
+        """The captions of each image as word indices, with their end."""
+        groups: list[list[list[int]]] = [[] for _ in range(len(self.inputs))]
+        for image, words, length in zip(
+            self.images.tolist(), self.targets.tolist(), self.lengths.tolist(), strict=True
+        ):
+            groups[image].append(words[:length])
+        return groups
 
 
 class Source(Protocol):
@@ -101,21 +114,46 @@ def epoch_order(count: int, seed: int, epoch: int) -> list[int]:
 def collate(inputs: Tensor, captions: Sequence[Sequence[str]], vocabulary: Vocabulary) -> Batch:
     encoded = [(image, vocabulary.encode(c)[:LONGEST]) for image, group in enumerate(captions) for c in group]
     encoded.sort(key=lambda pair: -len(pair[1]))
-    lengths = torch.tensor([len(words) + 1 for _, words in encoded])
-    tokens = torch.full((len(encoded), int(lengths[0])), PAD)
-    targets = tokens.clone()
-    for row, (_, words) in enumerate(encoded):
-        tokens[row, : len(words) + 1] = torch.tensor([START, *words])
-        targets[row, : len(words) + 1] = torch.tensor([*words, END])
-    return Batch(inputs, torch.tensor([image for image, _ in encoded]), tokens, targets, lengths)
+    return Batch(inputs, torch.tensor([image for image, _ in encoded]), *pack([[*words, END] for _, words in encoded]))
+
+
+def pack(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Captions as word indices with their end, longest first: `tokens`, `targets` and `lengths` of a Batch."""
+    lengths = torch.tensor([len(words) for words in sequences])
+    targets = torch.full((len(sequences), int(lengths[0])), PAD)
+    for row, words in enumerate(sequences):
+        targets[row, : len(words)] = torch.tensor(words)
+    tokens = torch.cat(
+        [torch.full_like(targets[:, :1], START), targets[:, :-1].masked_fill(targets[:, :-1] == END, PAD)], 1
+    )
+    return tokens, targets, lengths
+
+
+def shares(count: int, size: int, processes: int) -> Iterator[tuple[int, int]]:
+    """Where each batch of an epoch begins and ends; the last is left out where not every process would have a photo."""
+    for start in range(0, count, size):
+        end = min(start + size, count)
+        if end - start >= processes:
+            yield start, end
 
 
 def epoch_batches(
-    source: Source, vocabulary: Vocabulary, *, size: int, seed: int, epoch: int, skip: int = 0
+    source: Source,
+    vocabulary: Vocabulary,
+    *,
+    size: int,
+    seed: int,
+    epoch: int,
+    skip: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
-    """The batches of one epoch from number `skip` on, the next one read while the present one is computed."""
+    """The batches of one epoch from number `skip` on, the next one read while the present one is computed.
+
+    `share` is (rank, processes): each process has every so manieth photo of a batch.
+    """
+    rank, processes = share
     order = epoch_order(len(source), seed, epoch)
-    chunks = [order[start : start + size] for start in range(0, len(order), size)][skip:]
+    chunks = [order[start:end][rank::processes] for start, end in shares(len(order), size, processes)][skip:]
 
     def make(chunk: list[int]) -> Batch:
         return collate(*source.load(chunk, epoch), vocabulary)

@@ -9,17 +9,22 @@ from typing import Any
 
 
 class Journal:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, silent: bool = False) -> None:
+        """A silent one writes nothing: of several processes one tells."""
+        self.folder, self.silent = folder, silent
         self.path = folder / "metrics.jsonl"
 
     def write(self, event: str, **figures: Any) -> None:
+        if self.silent:
+            return
         line = {"event": event, "time": round(time.time(), 1)} | figures
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def forget_after(self, step: int) -> None:
         """Drop the lines of steps that a resumed run will take again."""
+        if self.silent:
+            return
         kept = [line for line in self.read() if line.get("step", 0) <= step]
         self.path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
 

@@ -12,18 +12,18 @@ from types import FrameType
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from model.checkpoint import Checkpoint
-from model.decoder import flatten_targets
 from model.devices import autocast
 from model.progress import Progress
-from model.training.batches import Batch, Source, epoch_batches
+from model.training.batches import Batch, Source, epoch_batches, shares
 from model.training.journal import Journal
+from model.training.learner import Learner
+from model.training.objective import CrossEntropy, Objective
 from model.training.optimise import Average, make_optimizer, rate_factor, set_rate
 from model.training.settings import TrainingSettings
 from model.training.state import Position, load_state, save_state
+from model.training.world import ALONE, World
 
 SAVE_EVERY_S = 120.0
 LOG_EVERY = 10  # steps
@@ -43,16 +43,20 @@ class Loop:
     source: Source
     device: str = field(default="cpu", kw_only=True)
     position: Position = field(default_factory=Position, kw_only=True)
+    objective: Objective | None = field(default=None, kw_only=True)  # cross-entropy unless it says otherwise
+    world: World = field(default=ALONE, kw_only=True)
 
     def __post_init__(self) -> None:
         settings = self.settings
         self.checkpoint.encoder.to(self.device)
         self.checkpoint.decoder.to(self.device)
-        self.journal = Journal(self.folder)
+        objective = self.objective or CrossEntropy(settings.label_smoothing)
+        self.learner = self.world.joined(Learner(self.checkpoint, settings.stage, objective))
+        self.journal = Journal(self.folder, silent=not self.world.first)
         self.optimizer = make_optimizer(self.checkpoint, settings)
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.average = Average(self.parameters, settings.ema)
-        self.batches = -(-len(self.source) // settings.batch)
+        self.batches = sum(1 for _ in shares(len(self.source), settings.batch, self.world.size))
         self.steps = self.batches * settings.epochs
         self.saved = time.monotonic()
         self.asked_to_stop = False
@@ -62,19 +66,25 @@ class Loop:
         with self.signals():
             while not self.position.finished:
                 self.run_epoch()
-                self.end_epoch()
+                if self.world.first:
+                    self.end_epoch()
+                self.position = self.world.tell(self.position)
         return self.position
 
     def resume(self) -> None:
         """Go on from `state.pt` if there is one, else begin: fresh weights follow from the seed alone."""
         self.settings.check_resume(self.folder)
-        self.settings.save(self.folder)
+        if self.world.first:
+            self.settings.save(self.folder)
+        self.world.tell(None)
         if (self.folder / "state.pt").exists():
             self.position = load_state(self.folder / "state.pt", self.checkpoint, self.optimizer, self.average)
             self.journal.forget_after(self.position.step)
         else:
             torch.manual_seed(self.settings.seed)
             self.journal.write("start", **self.begin())
+        if not self.world.first:  # no two processes drop out the same
+            torch.manual_seed(hash((self.settings.seed, self.world.rank, self.position.step)))
 
     def run_epoch(self) -> None:
         settings, position = self.settings, self.position
@@ -86,8 +96,10 @@ class Loop:
             seed=settings.seed,
             epoch=position.epoch,
             skip=position.batch,
+            share=(self.world.rank, self.world.size),
         )
-        with Progress(f"epoch {position.epoch + 1}", self.batches, done=position.batch) as progress:
+        title, silent = f"epoch {position.epoch + 1}", not self.world.first
+        with Progress(title, self.batches, done=position.batch, silent=silent) as progress:
             for batch in batches:
                 loss = self.take_step(batch)
                 position.batch += 1
@@ -99,29 +111,23 @@ class Loop:
         """One step; returns the mean loss per word, label smoothing included."""
         factor = rate_factor(self.position.step, self.steps, self.settings.warmup)
         set_rate(self.optimizer, factor)
-        loss = self.loss(batch)
+        words, world = int(batch.lengths.sum()), self.world
+        with autocast(self.device):
+            loss = self.learner(batch.to(self.device))
+        loss = loss * (words * world.size / world.sum(words, self.device))
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's own method lacks types
+        loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
         self.optimizer.step()
         self.average.update()
         self.position.step += 1
-        value = loss.item()
+        value = world.sum(loss.item(), self.device) / world.size
         if self.position.step % LOG_EVERY == 0:
             self.journal.write("step", step=self.position.step, loss=value, norm=norm.item(), rate=factor)
         return value
 
-    def loss(self, batch: Batch) -> Tensor:
-        with autocast(self.device):
-            inputs = batch.inputs.to(self.device)
-            grid = self.checkpoint.encoder(inputs) if self.settings.stage == "network" else inputs
-            memory = self.checkpoint.decoder.read(grid).select(batch.images.to(self.device))
-            logits = self.checkpoint.decoder(memory, batch.tokens.to(self.device), batch.lengths)
-        targets = flatten_targets(batch.targets, batch.lengths).to(self.device)
-        return F.cross_entropy(logits.float(), targets, label_smoothing=self.settings.label_smoothing)
-
     def end_epoch(self) -> None:
-        """What comes after each epoch; it counts the epoch and says when the run is finished."""
+        """What comes after each epoch, in the first process; it counts the epoch and says when the run is finished."""
         raise NotImplementedError
 
     def begin(self) -> dict[str, Any]:
@@ -132,17 +138,20 @@ class Loop:
         """Called after every step, with the mean loss per word."""
 
     def save_if_due(self) -> None:
-        if self.asked_to_stop or time.monotonic() - self.saved > SAVE_EVERY_S:
+        stopping = self.world.sum(self.asked_to_stop, self.device) > 0  # all stop after the same step
+        if stopping or time.monotonic() - self.saved > SAVE_EVERY_S:
             self.save()
-        if self.asked_to_stop:
+        if stopping:
             raise Stopped
 
     def save(self) -> None:
-        trained = self.settings.stage == "network"
+        self.saved = time.monotonic()
+        if not self.world.first:
+            return
+        trained = self.settings.stage in ("top", "network")
         save_state(
             self.folder / "state.pt", self.position, self.checkpoint, self.optimizer, self.average, encoder=trained
         )
-        self.saved = time.monotonic()
 
     @contextmanager
     def signals(self) -> Iterator[None]:

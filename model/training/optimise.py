@@ -9,14 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from model.checkpoint import Checkpoint
-from model.training.settings import TrainingSettings
+from model.encoder import Encoder
+from model.training.settings import Stage, TrainingSettings
+
+
+def trained_part(encoder: Encoder, stage: Stage) -> nn.Module | None:
+    """What a stage trains of the encoder."""
+    return {"top": encoder.layer4, "network": encoder}.get(stage)
 
 
 def parameter_groups(checkpoint: Checkpoint, settings: TrainingSettings) -> list[dict[str, object]]:
-    """Decoder and, in the network stage, encoder, each with its own learning rate; only matrices decay."""
+    """The decoder and what the stage trains of the encoder, each with its own learning rate; only matrices decay."""
     parts: list[tuple[nn.Module, float]] = [(checkpoint.decoder, settings.learning_rate)]
-    if settings.stage == "network":
-        parts.append((checkpoint.encoder, settings.encoder_learning_rate))
+    if part := trained_part(checkpoint.encoder, settings.stage):
+        parts.append((part, settings.encoder_learning_rate))
     groups: list[dict[str, object]] = []
     for module, rate in parts:
         matrices = [p for p in module.parameters() if p.dim() > 1]

@@ -4,48 +4,112 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import torch
 
 from model import checkpoint as checkpoints
+from model.beam import beam_search
 from model.checkpoint import Checkpoint, Config
 from model.datasets import Dataset, load_dataset
 from model.decoder import Decoder, DecoderConfig
-from model.encoder import Encoder, imagenet_weights, load_weights
+from model.encoder import Body, Encoder, imagenet_weights, load_weights
 from model.features import Features, build, read_or_none
-from model.training.batches import CachedSource, PhotoSource, Source
+from model.training.batches import CachedSource, PhotoSource, Source, epoch_batches
+from model.training.objective import CrossEntropy, Objective
+from model.training.reward import LinearBleu, Reward
 from model.training.run import Run
+from model.training.selfcritical import SelfCritical
 from model.training.settings import TrainingError, TrainingSettings
-from model.vocabulary import Vocabulary
+from model.training.world import ALONE, World
+from model.vocabulary import END, Vocabulary
+
+# Photos whose captions show the reward stage how good served captions are.
+SERVED, BATCH = 500, 50
 
 
-def prepare(settings: TrainingSettings, folder: Path, cache: Path, device: str) -> Run:
+def prepare(settings: TrainingSettings, folder: Path, cache: Path, device: str, world: World = ALONE) -> Run:
     """Load everything that a run needs. Raises the errors of the parts: each names what is wrong with which."""
     settings.check_resume(folder)
     train, validation = (load_dataset(settings.dataset, split) for split in ("train", "dev"))
-    checkpoint = starting_checkpoint(settings, train)
+    return furnish(settings, folder, cache, device, starting_checkpoint(settings, train), train, validation, world)
+
+
+def furnish(
+    settings: TrainingSettings,
+    folder: Path,
+    cache: Path,
+    device: str,
+    checkpoint: Checkpoint,
+    train: Dataset,
+    validation: Dataset,
+    world: World = ALONE,
+) -> Run:
+    """The run over these photos; what its stage caches is computed where it is not there yet, by the first process."""
     source: Source
     features: Features | None
-    if settings.stage == "decoder":
-        source = CachedSource(train.examples, build(train, checkpoint.encoder, cache, device=device))
-        features = build(validation, checkpoint.encoder, cache, device=device)
+    cached = cached_part(settings, checkpoint)
+    if cached is not None:
+        if world.first:
+            for split in (train, validation):
+                build(split, cached, cache, device=device)
+        world.tell(None)
+        source = CachedSource(train.examples, build(train, cached, cache, device=device))
+        features = build(validation, cached, cache, device=device)
         examples = tuple(validation.examples[row] for row in features.usable)
         validation = Dataset(validation.name, validation.split, examples, validation.problems)
     else:
         train, validation = without_torn(train), without_torn(validation)
         source, features = PhotoSource(train.examples, settings.seed), None
-    for line in (*train.problems.lines(), *validation.problems.lines()):
+    for line in (*train.problems.lines(), *validation.problems.lines()) if world.first else ():
         print(line)
-    return Run(folder, settings, checkpoint, source, train, validation, features, device=device)
+    goal = objective(settings, train, checkpoint, source)
+    return Run(
+        folder, settings, checkpoint, source, train, validation, features, device=device, objective=goal, world=world
+    )
+
+
+def cached_part(settings: TrainingSettings, checkpoint: Checkpoint) -> Encoder | Body | None:
+    """The part of the encoder whose output the stage takes from the cache; None where it trains from photos."""
+    if settings.stage == "network":
+        return None
+    return Body(checkpoint.encoder) if settings.stage == "top" else checkpoint.encoder
+
+
+def objective(settings: TrainingSettings, train: Dataset, checkpoint: Checkpoint, source: Source) -> Objective:
+    """What the stage makes smaller; the reward stage knows what the train split says, and what the checkpoint does."""
+    if settings.stage != "reward":
+        return CrossEntropy(settings.label_smoothing)
+    encode = checkpoint.vocabulary.encode
+    documents = [[[*encode(caption), END] for caption in example.captions] for example in train.examples]
+    bleu = settings.bleu_reward and LinearBleu(settings.bleu_reward, *served(checkpoint, source, settings))
+    reward = Reward(documents, cider=settings.cider_reward, bleu=bleu or None)
+    return SelfCritical(reward, settings.samples, settings.temperature)
+
+
+def served(
+    checkpoint: Checkpoint, source: Source, settings: TrainingSettings
+) -> tuple[list[list[int]], list[list[list[int]]]]:
+    """What the checkpoint says of some photos of the split, and what people say, as word indices with their end."""
+    photos = epoch_batches(source, checkpoint.vocabulary, size=BATCH, seed=settings.seed, epoch=0)
+    captions: list[list[int]] = []
+    references: list[list[list[int]]] = []
+    for batch in islice(photos, SERVED // BATCH):
+        found = beam_search(checkpoint.decoder.eval(), batch.inputs, settings.validation_beam)
+        captions += [[*hypothesis.tokens, END] for hypothesis in found]
+        references += batch.references()
+    return captions, references
 
 
 def starting_checkpoint(settings: TrainingSettings, train: Dataset) -> Checkpoint:
     """The checkpoint at `start`, or a new one whose vocabulary comes from the train split alone."""
     if settings.start:
         return with_dropout(checkpoints.load(Path(settings.start)), settings.dropout)
-    if settings.stage == "network":
-        raise TrainingError("the network stage fine-tunes a trained decoder: give its checkpoint with --start FOLDER")
+    if settings.stage != "decoder":
+        raise TrainingError(
+            f"the {settings.stage} stage goes on from a trained decoder: give its checkpoint with --start FOLDER"
+        )
     torch.manual_seed(settings.seed)
     vocabulary = Vocabulary.build(train.captions(), settings.minimum_count)
     decoder = DecoderConfig(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from model import checkpoint as checkpoints
@@ -21,6 +22,7 @@ class Run(Loop):
     train: Dataset
     validation: Dataset
     validation_features: Features | None
+    after_epoch: Callable[[Run], None] | None = field(default=None, kw_only=True)  # what it raises ends the run
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,6 +69,8 @@ class Run(Loop):
             flush=True,
         )
         self.save()
+        if self.after_epoch:
+            self.after_epoch(self)
 
     def facts(self, scores: Scores) -> dict[str, Any]:
         """What the manifest of `best/` says of this run."""

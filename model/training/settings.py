@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-Stage = Literal["decoder", "network"]
+Stage = Literal["decoder", "top", "network", "reward"]
 
 
 class TrainingError(ValueError):
@@ -18,7 +18,7 @@ class TrainingError(ValueError):
 class TrainingSettings:
     dataset: str
     stage: Stage = "decoder"
-    encoder: str = "torchvision"  # or a .safetensors file; the network stage takes it from `start`
+    encoder: str = "torchvision"  # or a .safetensors file; the later stages take it from `start`
     start: str = ""  # a checkpoint folder to go on from
     seed: int = 1
 
@@ -26,7 +26,7 @@ class TrainingSettings:
     batch: int = 32  # images, each with all its captions
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = 1e-3
-    encoder_learning_rate: float = 4e-5  # network stage only
+    encoder_learning_rate: float = 4e-5  # top and network stages only
     weight_decay: float = 0.01
     momentum: float = 0.9  # sgd only
     warmup: float = 0.1  # share of all steps over which the learning rate rises; it then falls along a cosine
@@ -36,6 +36,12 @@ class TrainingSettings:
     patience: int = 3  # epochs without a better BLEU-4 before the run stops
 
     dropout: float = 0.5
+
+    # reward stage only: captions sampled of an image and at what temperature, and what the two rewards weigh
+    samples: int = 5
+    temperature: float = 0.5
+    cider_reward: float = 1.0
+    bleu_reward: float = 1.0
 
     # A new decoder's shape; a run that goes on from a checkpoint keeps the checkpoint's.
     minimum_count: int = 4
@@ -54,7 +60,8 @@ class TrainingSettings:
         path = folder / "settings.json"
         if not path.exists():
             return
-        before = json.loads(path.read_text(encoding="utf-8"))
+        # A run from before a setting was there had its default.
+        before = asdict(TrainingSettings(dataset="")) | json.loads(path.read_text(encoding="utf-8"))
         changed = {k: (before.get(k), v) for k, v in asdict(self).items() if before.get(k) != v}
         if changed:
             listed = ", ".join(f"{key} was {old!r}, now {new!r}" for key, (old, new) in changed.items())

@@ -11,6 +11,7 @@ from model.beam import captions
 from model.checkpoint import Checkpoint
 from model.datasets import Example
 from model.devices import autocast
+from model.encoder import to_grid
 from model.features import Features, read_examples, to_batch
 from model.metrics import Scores, score
 
@@ -23,12 +24,12 @@ def grids(
     """Features (B, 49, C) of the examples, batch by batch."""
     for start in range(0, len(examples), BATCH):
         if features is not None:
-            yield features.rows(features.usable[start : start + BATCH]).to(device)
-            continue
-        pixels = read_examples(examples[start : start + BATCH])
+            inputs = features.rows(features.usable[start : start + BATCH]).to(device)
+        else:
+            pixels = read_examples(examples[start : start + BATCH])
+            inputs = to_batch([p for p in pixels if p is not None], device)
         with torch.inference_mode(), autocast(device):
-            grid: Tensor = checkpoint.encoder(to_batch([p for p in pixels if p is not None], device))
-        yield grid.float()
+            yield to_grid(checkpoint.encoder, inputs).float()
 
 
 def generate(

@@ -79,6 +79,14 @@ def weights(folder: Path) -> dict[str, str]:
     return {k: v["sha256"] for k, v in json.loads((folder / "manifest.json").read_text())["files"].items()}
 
 
+def moved(before: Path, after: Path) -> set[str]:
+    """The parts of the encoder that a run has changed; the statistics of batch norms are never among them."""
+    ours, theirs = (checkpoints.load(folder).encoder.state_dict() for folder in (before, after))
+    changed = [key for key in ours if not torch.equal(ours[key], theirs[key])]
+    assert not [key for key in changed if "running" in key]
+    return {key.split(".")[0] for key in changed}
+
+
 DECODER = (
     "--stage",
     "decoder",
@@ -129,13 +137,34 @@ def test_the_frozen_encoder_stays_as_it_was(trained: Path, start: Path) -> None:
     assert ours["decoder.safetensors"] != theirs["decoder.safetensors"]
 
 
+def test_the_reward_stage_goes_on_from_a_trained_decoder(data: Path, trained: Path, tmp_path: Path) -> None:
+    options = ("--stage", "reward", "--epochs", "2", "--learning-rate", "1e-4", "--dropout", "0.1", "--samples", "3")
+    done = train(data, tmp_path / "run", trained / "best", *options)
+    assert done.exit_code == 0, done.stderr
+    before = json.loads((trained / "best" / "manifest.json").read_text())
+    after = json.loads((tmp_path / "run" / "last" / "manifest.json").read_text())
+    assert after["parent"] == before["id"] and after["training"]["stage"] == "reward"
+    assert after["files"]["decoder.safetensors"]["sha256"] != before["files"]["decoder.safetensors"]["sha256"]
+    assert after["validation"]["bleu"][3] > 0.9 * before["validation"]["bleu"][3]
+
+
+def test_the_top_stage_moves_the_last_stage_of_the_encoder_alone(data: Path, trained: Path, tmp_path: Path) -> None:
+    done = train(data, tmp_path / "run", trained / "best", "--stage", "top", "--epochs", "1", "--warmup", "0")
+    assert done.exit_code == 0, done.stderr
+    assert moved(trained / "best", tmp_path / "run" / "best") == {"layer4"}
+
+
 def test_the_network_stage_moves_every_stage_of_the_encoder(data: Path, trained: Path, tmp_path: Path) -> None:
     done = train(data, tmp_path / "run", trained / "best", "--stage", "network", "--epochs", "1", "--warmup", "0")
     assert done.exit_code == 0, done.stderr
-    before, after = (checkpoints.load(f).encoder.state_dict() for f in (trained / "best", tmp_path / "run" / "best"))
-    moved = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
-    assert moved == {"conv1", "bn1", "layer1", "layer2", "layer3", "layer4"}
-    assert not [key for key in before if "running" in key and not torch.equal(before[key], after[key])]
+    assert moved(trained / "best", tmp_path / "run" / "best") == {
+        "conv1",
+        "bn1",
+        "layer1",
+        "layer2",
+        "layer3",
+        "layer4",
+    }
     manifest = json.loads((tmp_path / "run" / "best" / "manifest.json").read_text())
     assert manifest["parent"] == json.loads((trained / "best" / "manifest.json").read_text())["id"]
 
@@ -203,7 +232,7 @@ def test_sgd_learns_too(data: Path, start: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--stage", "both"), "--stage 'both': accepted are decoder, network"),
+        (("--stage", "both"), "--stage 'both': accepted are decoder, top, network, reward"),
         (("--optimizer", "adam2"), "--optimizer 'adam2': accepted are adamw, sgd"),
         (("--start", "/nowhere"), "is /nowhere a checkpoint folder"),
         (("--dataset", "flickr8k:/nowhere"), "no folder at /nowhere"),
