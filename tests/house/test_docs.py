@@ -28,7 +28,7 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"python -m (?P<room>model|backend|trainer|proof)\b(?!\.) *(?P<rest>[^\n|`]*)")
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 # Flags of tools that are not ours, as the documents use them.
-FOREIGN_FLAGS = {"--detach", "--build", "--profile"}
+FOREIGN_FLAGS = {"--detach", "--build", "--profile", "--nproc-per-node"}
 
 
 class Parameter(Protocol):
