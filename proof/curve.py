@@ -7,7 +7,11 @@ Arms, each in its folder and resumable by the round:
     random    corrections in random order, replay, the gate
     active    the same, but each round takes the 300 of 900 waiting photos that `model.acquisition` puts first
     naive     fine-tuning on the new corrections alone, everything promoted
-    scratch   a new model trained on all the data of the round, early-stopped on the dev split
+    scratch   a new model trained on all the data of the round, early-stopped on the dev split: in random order after
+              no round and after the last, and on the very photos that `active` has learnt from
+
+The figure that is held to its limit is that of `active`, the order that Label All Tasks offers, against training from
+scratch on the same photos; that of `random` stands beside it.
 """
 
 from __future__ import annotations
@@ -78,21 +82,46 @@ def _effort(classroom: Classroom, following: Sequence[int], aside: Sequence[int]
     return found
 
 
-def run_scratch(corpus: Corpus, folder: Path, photos: int) -> dict[str, Any]:
-    """Training from nothing on the first `photos`: cost, and BLEU-4 of the best epoch, decoded as every arm's is."""
-    trained = train_from_scratch(corpus.part(corpus.order[:photos]), folder / f"scratch-{photos}")
-    cost: dict[str, Any] = json.loads((trained.parent / "cost.json").read_text())
+def taught(corpus: Corpus, folder: Path, arm: str) -> list[int]:
+    """The photos that an arm has learnt from when all its rounds are over."""
+    if arm != "active":
+        return list(corpus.order[: START + ROUNDS * EACH])
+    chosen = (json.loads((folder / arm / f"chosen-{number}.json").read_text()) for number in range(1, ROUNDS + 1))
+    return [*corpus.order[:START], *(row for rows in chosen for row in rows)]
+
+
+def run_scratch(corpus: Corpus, folder: Path) -> dict[str, dict[str, Any]]:
+    """Training from nothing on what there was before the first round, and on what each order had taught at the end."""
+    last = f"scratch-{START + ROUNDS * EACH}"
+    return {
+        "start": _from_scratch(corpus, folder / f"scratch-{START}", corpus.order[:START]),
+        "random": _from_scratch(corpus, folder / last, taught(corpus, folder, "random")),
+        "active": _from_scratch(corpus, folder / f"{last}-active", taught(corpus, folder, "active")),
+    }
+
+
+def _from_scratch(corpus: Corpus, folder: Path, rows: Sequence[int]) -> dict[str, Any]:
+    """Its cost, and BLEU-4 of the best epoch, decoded as every arm's is."""
+    trained = train_from_scratch(corpus.part(rows), folder)
+    cost: dict[str, Any] = json.loads((folder / "cost.json").read_text())
     scores = validate(checkpoints.load(trained), corpus.dev_examples, corpus.dev_features, BEAM, "cpu")
     return cost | {"bleu4": scores.bleu4}
 
 
-def figures(arms: Mapping[str, list[dict[str, Any]]], scratch: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
-    """The last round of the main arm against training from scratch on the same data: quality, and cost a round."""
-    last, reference = arms["random"][-1], scratch[START + ROUNDS * EACH]
-    most = max(line["photos_seen"] for line in arms["random"])
+def figures(arms: Mapping[str, list[dict[str, Any]]], scratch: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The last round of each order against training from scratch on the same photos: quality, and cost a round."""
     return {
-        "bleu4_percent_of_scratch": 100 * last["served_bleu4"] / reference["bleu4"],
-        "photos_seen_percent_of_scratch": 100 * most / reference["photos_seen"],
-        "cpu_percent_of_scratch": 100 * max(line["train_cpu_s"] for line in arms["random"]) / reference["cpu_s"],
+        "bleu4_percent_of_scratch": {
+            arm: 100 * arms[arm][-1]["served_bleu4"] / scratch[arm]["bleu4"] for arm in ("random", "active")
+        },
+        "photos_seen_percent_of_scratch": _most(arms, scratch, "photos_seen", "photos_seen"),
+        "cpu_percent_of_scratch": _most(arms, scratch, "train_cpu_s", "cpu_s"),
         "promotions": {arm: sum(line["promoted"] for line in lines) for arm, lines in arms.items()},
     }
+
+
+def _most(
+    arms: Mapping[str, list[dict[str, Any]]], scratch: Mapping[str, dict[str, Any]], cost: str, whole: str
+) -> dict[str, float]:
+    """What an order's dearest round costs, in percent of training from scratch on the same photos."""
+    return {arm: 100 * max(line[cost] for line in arms[arm]) / scratch[arm][whole] for arm in ("random", "active")}

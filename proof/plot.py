@@ -11,36 +11,31 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 Lines = Sequence[Mapping[str, Any]]
-COLOURS = {"random": "tab:blue", "active": "tab:orange", "naive": "tab:red", "scratch": "tab:grey"}
+COLOURS = {"random": "tab:blue", "active": "tab:orange", "naive": "tab:red"}
 LABELS = {
     "random": "corrections, random order",
     "active": "corrections, model.acquisition's order",
     "naive": "no replay, no gate",
-    "scratch": "trained from scratch",
 }
 
 
-def draw_curve(arms: Mapping[str, Lines], scratch: Lines, start: int, path: Path) -> Path:
+def draw_curve(arms: Mapping[str, Lines], scratch: Mapping[str, Mapping[str, Any]], start: int, path: Path) -> Path:
     """BLEU-4 of what serves, and the words that an annotator must change, over photos learnt from."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     bleu, edits = figure.subplots(1, 2)
-    first = next(line for line in scratch if line["photos"] == start)
     for arm, lines in arms.items():
         photos = [start, *(line["photos"] for line in lines)]
-        served = [first["bleu4"], *(line["served_bleu4"] for line in lines)]
+        served = [scratch["start"]["bleu4"], *(line["served_bleu4"] for line in lines)]
         bleu.step(photos, served, where="post", color=COLOURS[arm], label=LABELS[arm])
         swaps = [(line["photos"], line["served_bleu4"]) for line in lines if line["promoted"]]
         bleu.plot(*zip(*swaps, strict=True), "o", color=COLOURS[arm], markersize=4) if swaps else None
         after = [line["effort"]["aside"]["edits"] for line in lines]
         edits.plot(photos[1:], after, ".-", color=COLOURS[arm], label=LABELS[arm])
-    bleu.plot(
-        [line["photos"] for line in scratch],
-        [line["bleu4"] for line in scratch],
-        "s--",
-        color=COLOURS["scratch"],
-        label=LABELS["scratch"],
-    )
+    for arm in ("random", "active"):
+        ends = [scratch["start"], scratch[arm]]
+        photos, figures = [end["photos"] for end in ends], [end["bleu4"] for end in ends]
+        bleu.plot(photos, figures, "s--", color=COLOURS[arm], alpha=0.5, label=f"from scratch, {arm} order's photos")
     finish(bleu, "photos learnt from", "BLEU-4 on Flickr8k dev (dots: swaps)")
     finish(edits, "photos learnt from", "words to change in a draft, unseen photos")
     figure.savefig(path, dpi=110)
