@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from backend.serving import Serving
 
 if TYPE_CHECKING:
-    from model.encoder import Encoder
+    from model.engines.engine import Engine
 
 # A project's number; None is everybody who has no version of their own.
 Seat = int | None
@@ -55,10 +55,10 @@ class Fleet:
         """This version, if anybody is served by it."""
         return next((serving for serving in self._table.values() if serving.version == version), None)
 
-    def encoder(self, sha256: str) -> Encoder | None:
-        """A loaded encoder whose weights file has this sha256."""
+    def engine(self, sha256: str) -> Engine | None:
+        """A loaded engine whose encoder's weights file has this sha256: another version may share that encoder."""
         for serving in self._table.values():
-            checkpoint = serving.captioner.checkpoint
-            if checkpoint.manifest.get("files", {}).get("encoder.safetensors", {}).get("sha256") == sha256:
-                return checkpoint.encoder
+            manifest = serving.captioner.about.manifest
+            if manifest.get("files", {}).get("encoder.safetensors", {}).get("sha256") == sha256:
+                return serving.captioner.engine
         return None

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Where converted models are kept in MODEL_DIR: beside the versions, and as good as new where they are deleted.
+ENTRIES = "engines"
+
 
 class BadVersion(RuntimeError):
     """A version that cannot serve, and why. `passing`: what is missing may still come, as on shared storage that lags
@@ -37,6 +40,8 @@ class Loader:
     def __init__(self, store: Store, settings: Settings, predictor: Predictor) -> None:
         self._store = store
         self._device = settings.device
+        self._engine = settings.engine
+        self._threads = settings.threads
         self._digests = Digests()
         self._sanity = Sanity(predictor)
         predictor.do(partial(_take_threads, settings.threads)).result()
@@ -61,13 +66,14 @@ class Loader:
             raise BadVersion(f"{version}: {error or type(error).__name__}", passing=_of_the_disk(error)) from error
 
     def _load(self, folder: Path, version: str, fleet: Fleet) -> Serving:
-        from model.captioner import Captioner
         from model.checkpoint import CheckpointError, check_files, read_json
+        from model.engines.opening import Wanted, open_captioner
 
         manifest = read_json(folder / "manifest.json")
         check_files(folder, manifest, self._digests)
-        shared = fleet.encoder(_encoder_of(manifest))
-        captioner = Captioner.load(folder, device=self._device, threads=1, verify=False, encoder=shared)
+        shared = fleet.engine(_encoder_of(manifest))
+        wanted = Wanted(self._engine, self._device, self._threads, self._store.root / ENTRIES, half=True)
+        captioner = open_captioner(folder, wanted, verify=False, shared=shared, loading_threads=1)
         if captioner.version != version:
             raise CheckpointError(f"{folder} holds {captioner.version}: a version's folder has its name")
         self._sanity.check(captioner)

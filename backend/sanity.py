@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from model.captioner import Caption, Captioner
-    from model.encoder import Encoder
     from model.preprocess import Photo
 
 SHAPE = (224, 224, 3)
@@ -40,11 +39,11 @@ class Sanity:
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self._pictures = pictures()
-        self._seen: WeakKeyDictionary[Encoder, Tensor] = WeakKeyDictionary()
+        self._seen: WeakKeyDictionary[object, Tensor] = WeakKeyDictionary()
 
     def check(self, captioner: Captioner) -> None:
         """Raises InsaneError, TimeoutError, CancelledError when the service closes, and what the model raises."""
-        decoding = captioner.checkpoint.config.decoding
+        decoding = captioner.about.config.decoding
         if not 1 <= decoding.beam <= WIDEST or not math.isfinite(decoding.length_power):
             raise InsaneError(f"cannot be searched with {decoding}")
         captions = self._predictor.do(partial(self._caption, captioner)).result(timeout=PATIENCE_S)
@@ -53,7 +52,7 @@ class Sanity:
                 raise InsaneError(f"captioned a {name} picture with {caption.text!r}, score {caption.score}: {problem}")
 
     def _caption(self, captioner: Captioner) -> list[Caption]:
-        encoder = captioner.encoder
+        encoder = captioner.engine.encoder
         if encoder in self._seen:
             return captioner.caption_grid(self._seen[encoder], beam=1)
         self._seen[encoder] = captioner.encode(list(self._pictures.values()))

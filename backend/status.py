@@ -18,6 +18,8 @@ def served(service: Service) -> dict[str, Any]:
         "model_class": CaptioningBackend.__name__,
         "model_version": serving.version,
         "device": serving.captioner.device,
+        "engine": serving.captioner.engine.name,
+        "engine_fallback": serving.captioner.fallback or None,
         "beam": service.settings.beam or serving.captioner.beam,
     }
 

@@ -1,4 +1,4 @@
-"""Batched beam search over `Decoder.step`.
+"""Batched beam search over any `Stepper`: the decoder in torch, or the same decoder in another engine.
 
 All images and beams of a batch advance together as B*K rows. A hypothesis that ends leaves the beam; an image is done
 when K of its hypotheses have ended, and at the length limit the running ones count as they stand, so that there is
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from model.attention import Memory
-from model.decoder import Decoder, State
+from model.decoder import State
+from model.stepper import Stepper
 from model.vocabulary import END, PAD, START, UNKNOWN, Vocabulary, join
 
 MAX_WORDS = 30
@@ -32,7 +33,7 @@ class Hypothesis:
 
 @torch.inference_mode()
 def beam_search(
-    decoder: Decoder, grid: Tensor, beam: int, *, max_words: int = MAX_WORDS, length_power: float = 0.0
+    decoder: Stepper, grid: Tensor, beam: int, *, max_words: int = MAX_WORDS, length_power: float = 0.0
 ) -> list[Hypothesis]:
     """Grid features (B, 49, C) to the best caption of each image.
 
@@ -72,24 +73,24 @@ def beam_search(
 
 
 def captions(
-    decoder: Decoder, vocabulary: Vocabulary, grid: Tensor, beam: int, *, length_power: float = 0.0
+    decoder: Stepper, vocabulary: Vocabulary, grid: Tensor, beam: int, *, length_power: float = 0.0
 ) -> list[str]:
     """The best captions of `beam_search` as text, where nothing but the text is wanted."""
     found = beam_search(decoder, grid, beam, length_power=length_power)
     return [join(vocabulary.decode(hypothesis.tokens)) for hypothesis in found]
 
 
-def advance(decoder: Decoder, tokens: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
+def advance(decoder: Stepper, tokens: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
     """One step for all rows: log-probabilities (B*K, V) with the words that may not come next at -inf."""
-    step = decoder.step(decoder.embed(tokens[:, -1]), state, memory)
-    scores = torch.log_softmax(decoder.logits(step.output).float(), dim=-1)
+    scores, state, weights = decoder.predict(tokens[:, -1], state, memory)
+    scores = torch.log_softmax(scores.float(), dim=-1)
     scores[:, [PAD, START, UNKNOWN]] = NEVER
     if tokens.shape[1] == 1:
         scores[:, END] = NEVER  # a caption has at least one word
     else:
         scores.scatter_(1, tokens[:, -1:], NEVER)  # nor does a word follow itself
         forbid_repeats(scores, tokens)
-    return scores, step.state, step.weights
+    return scores, state, weights
 
 
 def forbid_repeats(scores: Tensor, tokens: Tensor) -> None:

@@ -3,6 +3,8 @@
 captioner = Captioner.load(folder)
 [caption] = captioner.caption([read_image(data)])
 caption.text, caption.score                     # "a dog runs through the grass", 0.41
+
+`load` gives the reference, torch in float32; `model.engines.opening` gives the fastest engine that there is.
 """
 
 from __future__ import annotations
@@ -13,15 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from model import checkpoint as checkpoints
 from model.beam import Hypothesis, beam_search
-from model.checkpoint import Checkpoint
+from model.checkpoint import Checkpoint, Head
+from model.decoder import Decoder
 from model.devices import pick_device, set_threads
 from model.encoder import GRID, Encoder
+from model.engines.engine import Engine, EngineError
+from model.engines.torch_engine import TorchEngine
 from model.preprocess import Photo
 from model.vocabulary import join
 
@@ -43,16 +47,33 @@ class Caption:
 
 
 class Captioner:
-    """A loaded checkpoint, float32, ready to caption. One caller at a time."""
+    """A loaded checkpoint, ready to caption. One caller at a time."""
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
-        self.device = device
-        self.checkpoint = checkpoint
-        self.encoder = checkpoint.encoder.to(device).eval()
-        self.decoder = checkpoint.decoder.to(device).eval()
+    def __init__(self, checkpoint: Checkpoint | Head, device: str = "cpu", *, engine: Engine | None = None) -> None:
+        """A `checkpoint` with its weights is computed by torch, in float32; a head alone needs an `engine`."""
+        self.about = checkpoint
+        self.engine = engine or TorchEngine(self.checkpoint.encoder, self.checkpoint.decoder, device)
+        self.device = self.engine.device
         self.vocabulary = checkpoint.vocabulary
         self.version = checkpoint.version
         self.beam = checkpoint.config.decoding.beam
+        # Why this engine computes and not a faster one; empty where it is what was asked for.
+        self.fallback = ""
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint with its weights. Raises EngineError where an engine has them in a form of its own."""
+        if not isinstance(self.about, Checkpoint):
+            raise EngineError(f"{self.version} is loaded for another engine than torch, without its float32 weights")
+        return self.about
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.checkpoint.encoder
+
+    @property
+    def decoder(self) -> Decoder:
+        return self.checkpoint.decoder
 
     @classmethod
     def load(
@@ -76,16 +97,14 @@ class Captioner:
             captions += self.caption_grid(self.encode(images[start : start + BATCH]), beam=beam, attention=attention)
         return captions
 
-    @torch.inference_mode()
     def encode(self, images: Sequence[Photo]) -> Tensor:
-        batch = torch.from_numpy(np.stack(images)).to(self.device).permute(0, 3, 1, 2)  # (B, 3, 224, 224)
-        grid: Tensor = self.encoder(batch)  # (B, 49, C)
-        return grid
+        """The features (B, 49, C) of a few pictures."""
+        return self.engine.encode(list(images))
 
     def caption_grid(self, grid: Tensor, *, beam: int | None = None, attention: bool = False) -> list[Caption]:
         """One caption for each image's features (B, 49, C), cached or fresh."""
-        power = self.checkpoint.config.decoding.length_power
-        found = beam_search(self.decoder, grid.to(self.device), beam or self.beam, length_power=power)
+        power = self.about.config.decoding.length_power
+        found = beam_search(self.engine.stepper, grid.to(self.device), beam or self.beam, length_power=power)
         pooled = grid.float().mean(1).cpu().numpy()  # (B, C)
         return [self.to_caption(*pair, attention) for pair in zip(found, pooled, strict=True)]
 

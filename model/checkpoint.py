@@ -56,6 +56,19 @@ class Config:
     schema: int = SCHEMA
 
 
+@dataclass(frozen=True)
+class Head:
+    """All of a checkpoint but its weights."""
+
+    config: Config
+    vocabulary: Vocabulary
+    manifest: dict[str, Any]
+
+    @property
+    def version(self) -> str:
+        return version_of(self.manifest)
+
+
 @dataclass
 class Checkpoint:
     """A captioner in parts; `manifest` is what `manifest.json` says of it (empty before it was saved)."""
@@ -69,7 +82,7 @@ class Checkpoint:
     @property
     def version(self) -> str:
         """The version that Label Studio shows: it names the content, so equal names mean equal captions."""
-        return f"recaption-{self.manifest['id']}" if "id" in self.manifest else "recaption-unsaved"
+        return version_of(self.manifest)
 
 
 def create(config: Config, vocabulary: Vocabulary) -> Checkpoint:
@@ -111,6 +124,13 @@ def load(folder: Path, *, verify: bool = True, encoder: Encoder | None = None) -
     With `verify`, every file must have the size and sha256 that the manifest states. `encoder` is one in memory that
     has these very weights: it is shared, and the file is not read.
     """
+    head = load_head(folder, verify=verify)
+    encoder = encoder or load_encoder(folder, head.config)
+    return Checkpoint(head.config, encoder, load_decoder(folder, head.config), head.vocabulary, head.manifest)
+
+
+def load_head(folder: Path, *, verify: bool = True) -> Head:
+    """Read what is not weights; with `verify`, check the weights' files all the same. Raises CheckpointError."""
     manifest = read_json(folder / "manifest.json")
     if verify:
         check_files(folder, manifest)
@@ -123,13 +143,20 @@ def load(folder: Path, *, verify: bool = True, encoder: Encoder | None = None) -
         raise CheckpointError(
             f"{folder}: vocabulary.json has {len(vocabulary)} words, config.json says {config.decoder.vocabulary}"
         )
-    if encoder is None:
-        encoder = Encoder(config.encoder_width, config.encoder_blocks)
-        load_weights(encoder, folder / "encoder.safetensors")
+    return Head(config, vocabulary, manifest)
+
+
+def load_encoder(folder: Path, config: Config) -> Encoder:
+    encoder = Encoder(config.encoder_width, config.encoder_blocks)
+    load_weights(encoder, folder / "encoder.safetensors")
+    return encoder
+
+
+def load_decoder(folder: Path, config: Config) -> Decoder:
     with torch.device("meta"):  # to draw random weights first would take longer than to read the real ones
         decoder = Decoder(config.decoder)
     load_weights(decoder.to_empty(device="cpu"), folder / "decoder.safetensors")
-    return Checkpoint(config, encoder, decoder, vocabulary, manifest)
+    return decoder
 
 
 def check_files(folder: Path, manifest: dict[str, Any], digest: Callable[[Path], str] | None = None) -> None:
@@ -185,6 +212,10 @@ def load_weights(module: torch.nn.Module, path: Path) -> None:
 def provenance() -> dict[str, Any]:
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     return {"created": datetime.now(UTC).isoformat(timespec="seconds"), "libraries": versions}
+
+
+def version_of(manifest: dict[str, Any]) -> str:
+    return f"recaption-{manifest['id']}" if "id" in manifest else "recaption-unsaved"
 
 
 def content_id(files: dict[str, dict[str, Any]]) -> str:

@@ -87,6 +87,11 @@ class Decoder(nn.Module):
         embedded: Tensor = self.dropout(self.embedding(tokens))
         return embedded
 
+    def predict(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
+        """The last words (R,) to the scores of the next (R, V), the new state and where it looked: for beam search."""
+        step = self.step(self.embed(words), state, memory)
+        return self.logits(step.output), step.state, step.weights
+
     def forward(self, memory: Memory, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Teacher forcing: the word scores at every position that has a next word.
 

@@ -27,6 +27,7 @@ SETTING_NAMES = (
     "CAPTION_FIELD",
     "DATA_DIR",
     "DEVICE",
+    "ENGINE",
     "EXPLORE_SHARE",
     "GATE",
     "GROW_VOCABULARY",
@@ -71,6 +72,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
         if name in SETTING_NAMES or name.startswith(SETTING_PREFIXES):
             monkeypatch.delenv(name)
+    # Random weights are at a loss between words, so int8 would say others and be refused, after seconds of converting.
+    monkeypatch.setenv("ENGINE", "torch")
     yield
 
 

@@ -12,6 +12,7 @@ from model.checkpoint import CheckpointError
 from model.datasets import DatasetError
 from model.devices import DeviceError
 from model.encoder import EncoderError
+from model.engines.engine import EngineError
 from model.features import FeatureError
 from model.preprocess import ImageError
 from model.training.settings import TrainingError
@@ -22,6 +23,7 @@ USER_ERRORS = (
     DatasetError,
     DeviceError,
     EncoderError,
+    EngineError,
     FeatureError,
     ImageError,
     TrainingError,

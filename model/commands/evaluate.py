@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,23 +21,42 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write figures and captions to this file.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 is one a core.")] = 0,
+    engine: Annotated[
+        str, typer.Option(help="torch, the float32 reference; int8; or auto, as it is served.")
+    ] = "torch",
+    against: Annotated[
+        Path | None, typer.Option(help="A file that --json wrote: how many captions are the same?")
+    ] = None,
 ) -> None:
-    """BLEU-1..4 and CIDEr-D of the captions a checkpoint writes for a split."""
-    from model.captioner import Captioner
+    """BLEU-1..4, CIDEr-D, ROUGE-L and the variety of the captions that a checkpoint writes for a split."""
     from model.datasets import load_dataset
-    from model.evaluation import caption_split, report
+    from model.engines.opening import Wanted, open_exactly
+    from model.evaluation import caption_split, report, summary
 
     with user_errors():
         data = load_dataset(dataset, split)
-        captioner = Captioner.load(checkpoint, device=device, threads=threads)
+        captioner = open_exactly(checkpoint, Wanted(engine, device, threads))
         width = beam or captioner.beam
-        figures = report(caption_split(captioner, data, width), captioner, width)
+        figures = report(caption_split(captioner, data, width), captioner, width) | {"engine": captioner.engine.name}
+        agreement = same_captions(figures["captions"], against) if against else ""
     for line in data.problems.lines():
         print(line, file=sys.stderr)
     if json_file:
         json_file.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    bleu = "  ".join(f"BLEU-{order} {value:.2f}" for order, value in enumerate(figures["bleu"], 1))
-    low, high = figures["confidence"]["bleu4"]
-    print(f"{captioner.version} on {data.name} {split}, {figures['images']} images, beam {width}")
-    print(f"{bleu} (95 %: {low:.2f} to {high:.2f})  CIDEr {figures['cider']:.1f}")
-    print(f"brevity penalty {figures['brevity_penalty']:.3f}  {figures['signature']}")
+    by = f"beam {width}, engine {figures['engine']}"
+    print(f"{captioner.version} on {data.name} {split}, {figures['images']} images, {by}")
+    print("\n".join(summary(figures)))
+    if agreement:
+        print(agreement)
+
+
+def same_captions(captions: list[dict[str, Any]], other: Path) -> str:
+    """Raises CheckpointError when the other file cannot be read, DatasetError when it is of no photo of these."""
+    from model.checkpoint import read_json
+    from model.datasets import DatasetError
+
+    before = {row["image"]: row["caption"] for row in read_json(other).get("captions", [])}
+    both = [row["caption"] == before[row["image"]] for row in captions if row["image"] in before]
+    if not both:
+        raise DatasetError(f"{other} has captions of none of these photos; it must be of the same split")
+    return f"{sum(both)} of {len(both)} captions ({sum(both) / len(both):.1%}) are those of {other}"

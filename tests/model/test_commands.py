@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from model.__main__ import app
+from model.behaviour import behaviour
 from model.captioner import Captioner
 from model.metrics import SIGNATURE, score
 from tests.checkpoints import tiny_checkpoint
@@ -45,7 +46,10 @@ def test_evaluate_writes_figures_and_every_caption(data: Path, checkpoint: Path,
     assert [line["image"] for line in figures["captions"]] == [f"dev{n}.jpg" for n in range(8)]
     again = score([line["caption"] for line in figures["captions"]], [captions_of(*kind) for kind in kinds])
     assert figures["bleu"] == pytest.approx(list(again.bleu)) and figures["cider"] == pytest.approx(again.cider)
-    assert f"BLEU-4 {figures['bleu'][3]:.2f}" in done.output
+    assert f"BLEU-4 {figures['bleu'][3]:.2f}" in done.output and f"ROUGE-L {figures['rouge_l']:.1f}" in done.output
+    said = behaviour([line["caption"] for line in figures["captions"]])
+    assert figures["behaviour"] == asdict(said) and f"{said.distinct_words} distinct words" in done.output
+    assert sum(line["cider"] for line in figures["captions"]) / 8 == pytest.approx(figures["cider"])
 
 
 def test_evaluate_leaves_out_and_names_a_torn_image(checkpoint: Path, tmp_path: Path) -> None:

@@ -1,0 +1,131 @@
+"""Makes the int8 graphs of a checkpoint folder, judges them, and keeps them on disk.
+
+    python -m model.engines.converting FOLDER ENTRIES
+
+It is a process of its own: a conversion takes 15 s and a gigabyte of memory, of which one that serves would never give
+back a part. An encoder is converted once for all versions that share it. What is needed to judge another decoder, how
+the encoder sees the pictures in float32 and in int8, is kept with it: so a new decoder costs seconds, no calibration.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model.checkpoint import Config, Head, load_decoder, load_encoder, load_head
+from model.decoder import Decoder
+from model.devices import set_threads
+from model.encoder import Encoder
+from model.engines.calibration import calibrate, normalised
+from model.engines.decoder_graph import begin_graph, read_graph, step_graph
+from model.engines.encoder_graph import encoder_graph
+from model.engines.engine import EngineError
+from model.engines.entries import Entries
+from model.engines.int8 import BEGIN, ENCODER, READ, STEP, Int8Decoder, Int8Encoder
+from model.engines.pictures import free_pictures
+from model.engines.rounding import round_encoder
+from model.engines.runtime import Array
+from model.engines.verdict import Verdict, judge
+from model.preprocess import to_float
+
+log = logging.getLogger(__name__)
+
+# Part of every entry's name: changes whenever the same weights would be converted to something else.
+CONVERTER = "int8-1"
+BATCH = 4
+FLOATS, INTEGERS = "seen.float32.npy", "seen.int8.npy"
+
+
+def found(head: Head, entries: Entries) -> tuple[Path, Path, Verdict] | None:
+    """The converted encoder's folder, the decoder's, and what was found of the pair; None where one is missing."""
+    encoder, decoder = entries.find(encoder_name(head, entries)), entries.find(decoder_name(head, entries))
+    if encoder is None or decoder is None:
+        return None
+    return encoder[0], decoder[0], Verdict(**decoder[1]["verdict"])
+
+
+def convert(folder: Path, entries: Entries) -> None:
+    """Make what is missing. Raises EngineError, CheckpointError and OSError."""
+    head = load_head(folder, verify=False)
+    if (kept := entries.find(encoder_name(head, entries))) is None:
+        started = time.monotonic()
+        files = convert_encoder(load_encoder(folder, head.config))
+        encoder_at = entries.add(encoder_name(head, entries), files, {})
+        log.info("converted the encoder of %s to int8 in %.1f s", head.version, time.monotonic() - started)
+    else:
+        encoder_at = kept[0]
+    if entries.find(decoder_name(head, entries)) is None:
+        started = time.monotonic()
+        files, verdict = convert_decoder(load_decoder(folder, head.config), encoder_at, head.config)
+        entries.add(decoder_name(head, entries), files, {"verdict": asdict(verdict)})
+        told = f"{time.monotonic() - started:.1f} s: {verdict}"
+        log.info("converted the decoder of %s to int8 in %s", head.version, told)
+
+
+def convert_apart(folder: Path, entries: Entries) -> None:
+    """`convert`, in a process of its own with one thread and this thread's priority. Raises EngineError."""
+    command = [sys.executable, "-m", "model.engines.converting", str(folder.absolute()), str(entries.folder.absolute())]
+    home = Path(__file__).parents[2]  # where the package `model` lies
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    lines = done.stderr.strip().splitlines()
+    if done.returncode:
+        reason = lines[-1] if lines else f"it ended with {done.returncode}"
+        raise EngineError(f"it could not be converted to int8: {reason}")
+    for line in lines:
+        log.info("%s", line)
+
+
+def encoder_name(head: Head, entries: Entries) -> str:
+    return entries.name("encoder", digest(head, "encoder"))
+
+
+def decoder_name(head: Head, entries: Entries) -> str:
+    return entries.name("decoder", digest(head, "encoder"), digest(head, "decoder"))
+
+
+def digest(head: Head, part: str) -> str:
+    return str(head.manifest["files"][f"{part}.safetensors"]["sha256"])
+
+
+def convert_encoder(encoder: Encoder) -> dict[str, bytes]:
+    """The graph, and what the encoder sees in the free pictures before and after. Raises EngineError."""
+    pictures = free_pictures()
+    ranges, before = calibrate(encoder, pictures)
+    graph = encoder_graph(encoder, ranges, round_encoder(encoder, ranges, normalised(encoder, pictures)))
+    converted = Int8Encoder({ENCODER: graph}, threads=1)
+    photos = [to_float(pixels) for pixels in pictures]
+    batches = (np.stack(photos[start : start + BATCH]) for start in range(0, len(photos), BATCH))
+    after = np.concatenate([converted(batch) for batch in batches])
+    return {ENCODER: graph, FLOATS: saved(before.numpy()), INTEGERS: saved(after)}
+
+
+def convert_decoder(decoder: Decoder, encoder_at: Path, config: Config) -> tuple[dict[str, bytes], Verdict]:
+    """The graphs, and how their captions of the free pictures compare with the decoder's own. Raises EngineError."""
+    graphs = {READ: read_graph(decoder), BEGIN: begin_graph(decoder), STEP: step_graph(decoder)}
+    before, after = (torch.from_numpy(np.load(encoder_at / name)).float() for name in (FLOATS, INTEGERS))
+    return graphs, judge(decoder, before, Int8Decoder(graphs, threads=1), after, config.decoding)
+
+
+def saved(grid: Array) -> bytes:
+    """As a .npy file in half precision: what is read back differs by less than rounding to int8 does."""
+    file = io.BytesIO()
+    np.save(file, grid.astype(np.float16))
+    return file.getvalue()
+
+
+def main(folder: str, entries: str) -> None:
+    logging.basicConfig(level="INFO", format="%(message)s")
+    set_threads(1)
+    convert(Path(folder), Entries(Path(entries), CONVERTER))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,46 @@
+"""What computes a captioner: one small interface, and the engines that there are by name."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+from model.preprocess import Photo
+from model.stepper import Stepper
+
+TORCH = "torch"
+INT8 = "int8"
+AUTO = "auto"
+
+
+class EngineError(RuntimeError):
+    """An engine that cannot be had here for this version: what is missing or went wrong."""
+
+
+class Engine(Protocol):
+    """A captioner's encoder and decoder, loaded. One caller at a time."""
+
+    @property
+    def name(self) -> str:
+        """`torch` or `int8`."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it computes, as torch names devices."""
+        ...
+
+    @property
+    def encoder(self) -> object:
+        """The loaded encoder, which versions of the same encoder share."""
+        ...
+
+    @property
+    def stepper(self) -> Stepper:
+        """The loaded decoder, for beam search."""
+        ...
+
+    def encode(self, images: list[Photo]) -> Tensor:
+        """Pictures (224, 224, 3), RGB in [0, 1], to their grids (B, 49, C) float32 on `device`."""
+        ...

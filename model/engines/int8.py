@@ -1,0 +1,77 @@
+"""The int8 engine: encoder and decoder as converted graphs in ONNX Runtime, on the CPU.
+
+    engine = Int8Engine(Int8Encoder(models, threads=1), Int8Decoder(models, threads=1))
+
+The rules of the search stay those of `model.beam`; tensors and arrays share their memory both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.attention import Memory
+from model.decoder import State
+from model.engines.engine import INT8
+from model.engines.runtime import Array, Network
+from model.preprocess import Photo
+
+ENCODER = "encoder.onnx"
+READ, BEGIN, STEP = "read.onnx", "begin.onnx", "step.onnx"
+# The graphs by name: written to a file, or as they were made.
+Models = Mapping[str, Path] | Mapping[str, bytes]
+
+
+class Int8Encoder:
+    """Pictures to grids. Raises EngineError where the runtime is missing or refuses the model."""
+
+    def __init__(self, models: Models, threads: int) -> None:
+        self._network = Network(models[ENCODER], threads)
+
+    def __call__(self, images: Array) -> Array:
+        """(B, 224, 224, 3) to (B, 49, C)."""
+        (grid,) = self._network({"images": images})
+        return grid
+
+
+class Int8Decoder:
+    """A `Stepper`. Raises EngineError where the runtime is missing or refuses a model."""
+
+    def __init__(self, models: Models, threads: int) -> None:
+        self._read, self._begin, self._step = (Network(models[name], threads) for name in (READ, BEGIN, STEP))
+
+    def read(self, grid: Tensor) -> Memory:
+        values, keys = self._read({"grid": array(grid)})
+        return Memory(torch.from_numpy(values), torch.from_numpy(keys))
+
+    def begin(self, memory: Memory) -> State:
+        hidden, cell = self._begin({"values": array(memory.values)})
+        return State(torch.from_numpy(hidden), torch.from_numpy(cell))
+
+    def predict(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
+        named = {"words": words, **state._asdict(), **memory._asdict()}
+        found = self._step({name: array(tensor) for name, tensor in named.items()})
+        scores, hidden, cell, weights = map(torch.from_numpy, found)
+        return scores, State(hidden, cell), weights
+
+
+class Int8Engine:
+    name = INT8
+    device = "cpu"
+
+    def __init__(self, encoder: Int8Encoder, decoder: Int8Decoder) -> None:
+        self.encoder = encoder
+        self.stepper = decoder
+
+    def encode(self, images: list[Photo]) -> Tensor:
+        return torch.from_numpy(self.encoder(np.stack(images)))
+
+
+def array(tensor: Tensor) -> Array:
+    """The tensor's memory as an array, in one piece."""
+    found: Array = tensor.contiguous().numpy()
+    return found

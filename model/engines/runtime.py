@@ -1,0 +1,44 @@
+"""ONNX Runtime as this project uses it: on the CPU, with a number of threads that somebody chose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from model.engines.engine import EngineError
+
+Array = NDArray[Any]
+# Errors alone: the runtime also warns of GPUs that it looked for in vain.
+SEVERITY = 3
+
+
+class Network:
+    """A loaded graph. Any thread may run it, several at once too."""
+
+    def __init__(self, model: bytes | Path, threads: int) -> None:
+        """Raises EngineError when the runtime is not installed or refuses the model."""
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise EngineError(
+                f"onnxruntime cannot be imported ({error}); install it: pip install onnxruntime"
+            ) from error
+        onnxruntime.set_default_logger_severity(SEVERITY)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = SEVERITY
+        # Threads that spin while they wait take the cores from those that decode pictures and answer requests.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        source = model if isinstance(model, bytes) else str(model)
+        try:
+            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime's errors share no base but this one
+            raise EngineError(f"onnxruntime refuses the converted model: {error}") from error
+
+    def __call__(self, inputs: Mapping[str, Array]) -> list[Array]:
+        found: list[Array] = self._session.run(None, inputs)
+        return found

@@ -1,0 +1,34 @@
+"""Conversions that several tests look at, made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from model import checkpoint as checkpoints
+from model.checkpoint import Checkpoint
+from model.engines.converting import CONVERTER, convert
+from model.engines.entries import Entries
+from tests.model.engines.certain import certain_checkpoint
+
+SEED = 11
+
+
+@pytest.fixture(scope="package")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder. Not to be written to."""
+    return certain_checkpoint(tmp_path_factory.mktemp("checkpoint") / "certain", SEED)
+
+
+@pytest.fixture(scope="package")
+def checkpoint(folder: Path) -> Checkpoint:
+    return checkpoints.load(folder)
+
+
+@pytest.fixture(scope="package")
+def converted(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Entries with this checkpoint converted. Not to be written to."""
+    entries = Entries(tmp_path_factory.mktemp("engines"), CONVERTER)
+    convert(folder, entries)
+    return entries.folder
