@@ -25,9 +25,10 @@ from fastapi.responses import JSONResponse, Response
 from starlette.middleware import Middleware
 
 from backend import status as about
+from backend.admission import BULK, URGENT, Admission, Full
 from backend.auth import CHALLENGE, BasicAuth
 from backend.captioning import CaptioningBackend
-from backend.drafts import Answer
+from backend.drafts import Answer, is_urgent
 from backend.envelope import Envelope, Refusal, handle_errors, read_object
 from backend.service import Service, install
 from backend.webhook import Event, WebhookError, event, project_number
@@ -35,10 +36,6 @@ from settings import Settings
 from trainer.marks import START_TRAINING
 
 log = logging.getLogger(__name__)
-
-# Threads that wait for captions, one a request. With all of them taken, the next is told to come back.
-MOST_PREDICTS = 16
-RETRY_AFTER_S = 5
 
 
 def create_app(settings: Settings, service: Service | None = None) -> FastAPI:
@@ -78,8 +75,9 @@ class Routes:
     def __init__(self, service: Service, auth: BasicAuth) -> None:
         self._service = service
         self._auth = auth
-        self._predicting = 0
-        self._threads = ThreadPoolExecutor(MOST_PREDICTS, thread_name_prefix="predict")
+        self._admission = Admission(service.settings.predict_budget_s)
+        # They wait for captions, one a request.
+        self._threads = ThreadPoolExecutor(URGENT + BULK, thread_name_prefix="predict")
 
     def join(self, app: FastAPI) -> None:
         guarded = [Depends(self._guard)]
@@ -127,14 +125,11 @@ class Routes:
     async def predict(self, request: Request) -> JSONResponse:
         body = await read_object(request)
         tasks, label_config, context = _asked(body)
-        if self._predicting >= MOST_PREDICTS:
-            reason = f"{MOST_PREDICTS} requests for captions are being answered; try again in {RETRY_AFTER_S} s"
-            raise Refusal(503, reason, {"Retry-After": str(RETRY_AFTER_S)})
-        self._predicting += 1
         try:
-            answers = await self._in_thread(project_number(body.get("project")), label_config, tasks, context)
-        finally:
-            self._predicting -= 1
+            with self._admission.place(urgent=is_urgent(tasks)):
+                answers = await self._in_thread(project_number(body.get("project")), label_config, tasks, context)
+        except Full as full:
+            raise Refusal(503, str(full), {"Retry-After": str(full.again_s)}) from None
         # Given ready-made: FastAPI would walk through a bulk's thousands of values in Python, and /health would wait.
         return JSONResponse({"results": answers})
 

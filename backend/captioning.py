@@ -22,7 +22,8 @@ from typing import Any
 from label_studio_ml.model import LabelStudioMLBase
 
 from backend import service
-from backend.drafts import Answer, Order
+from backend.drafts import Answer, Order, is_urgent
+from backend.heap import give_back
 from backend.serving import Serving
 from backend.webhook import WebhookError, event, project_number
 from settings import load as load_settings
@@ -95,7 +96,18 @@ class CaptioningBackend(LabelStudioMLBase):  # type: ignore[misc]  # the package
             return [[] for _ in tasks]
         beam = project.beam or running.settings.beam
         deadline = started + running.settings.predict_budget_s
-        return running.drafts.write(Order(tasks, project.field, serving, beam, deadline))
+        order = Order(tasks, project.field, serving, beam, deadline)
+        try:
+            return running.drafts.write(order, late=lambda late: self._leave(running, [tasks[place] for place in late]))
+        finally:
+            if not is_urgent(tasks):
+                give_back()
+
+    def _leave(self, running: service.Service, tasks: Sequence[Mapping[str, Any]]) -> None:
+        """See to it that tasks for which there was no time are captioned in the background."""
+        numbers = [task["id"] for task in tasks if isinstance(task.get("id"), int)]
+        if numbers and self.project:
+            running.leave(self.project, min(numbers), len(numbers))
 
     def _stamped(self, answers: list[Answer]) -> list[Answer]:
         if self._server_names_version:

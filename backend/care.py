@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from backend import bookmark
+from backend import bookmark, leftover
 from backend.bookmark import Bookmark
 from backend.checks.chain import backends_of
 from backend.drafts import Drafts
@@ -128,6 +128,7 @@ class Care:
         """Caption what the bookmark calls for, until it is done, over, or another version serves. Raises
         LabelStudioError, NoWork and OSError."""
         serving = self._fleet.of(self.project)
+        self._take_up_left(serving.version)
         mark = bookmark.read(self._settings.data_dir, self.project)
         begun = mark is not None and mark.version == serving.version and not mark.done
         if not begun or not self._connected or self.linked != serving.version:
@@ -143,3 +144,15 @@ class Care:
         )
         self._tally = prelabel.tally
         log.info("project %d: captioned again with %s, %s", self.project, serving.version, prelabel.run())
+
+    def _take_up_left(self, version: str) -> None:
+        """Put the bookmark before the tasks that requests had no time for."""
+        left = leftover.waiting(self._settings.data_dir, self.project)
+        if not left or not self._connected or self.linked != version:
+            return
+        mark = bookmark.read(self._settings.data_dir, self.project)
+        before = left[0] - 1
+        if mark is not None and mark.version == version and not mark.done:
+            before = min(before, mark.after)
+        bookmark.write(self._settings.data_dir, self.project, Bookmark(version, before))
+        leftover.taken_up(self._settings.data_dir, self.project, left)

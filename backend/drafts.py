@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from backend.photos import Photos
+from backend.photos import Found, Photos
 from backend.predictor import OutOfTime, Predictor
 from backend.serving import Serving
 from labeling.config import CaptionField
@@ -36,7 +37,7 @@ AHEAD = 16
 FEW = 2
 # One line for each failure up to here, then the count alone.
 NAMED_FAILURES = 5
-LATE = "no time was left in PREDICT_BUDGET_S; Label Studio will ask again"
+LATE = "no time was left in PREDICT_BUDGET_S"
 
 
 @dataclass(frozen=True)
@@ -82,20 +83,29 @@ class Drafts:
         self._predictor = predictor
         self._observe = observe
 
-    def write(self, order: Order, seen: Callable[[int, Caption], None] = lambda place, caption: None) -> list[Answer]:
+    def write(
+        self,
+        order: Order,
+        seen: Callable[[int, Caption], None] = lambda place, caption: None,
+        late: Callable[[list[int]], None] = lambda places: None,
+    ) -> list[Answer]:
         """One answer a task: a prediction, or `[]`. Returns soon after the deadline at the latest; never raises
-        for a task's own fault. `seen(place, caption)` is shown every caption, `place` being its task's place."""
+        for a task's own fault. `seen(place, caption)` is shown every caption, `place` being its task's place; `late` is
+        told at the end which places there was no time for."""
         progress = _Progress()
         self._find(order, progress)
-        urgent = len(order.tasks) <= FEW if order.urgent is None else order.urgent
+        urgent = is_urgent(order.tasks) if order.urgent is None else order.urgent
+        known = partial(self._predictor.known, order.serving, order.beam)
         for picture in progress.pictures:
-            progress.ahead.append((picture, self._photos.read(picture.uri, task_id=picture.task_id)))
+            photo = self._photos.read(picture.uri, task_id=picture.task_id, urgent=urgent, known=known)
+            progress.ahead.append((picture, photo))
             if len(progress.ahead) >= AHEAD:
                 self._hand_over(order, progress, urgent)
         while progress.ahead:
             self._hand_over(order, progress, urgent)
         answers = self._gather(order, progress, seen)
         _tell(progress.failures, order)
+        late(sorted(place for place, reason in progress.failures.items() if reason == LATE))
         return answers
 
     def _find(self, order: Order, progress: _Progress) -> None:
@@ -119,10 +129,7 @@ class Drafts:
             photo.cancel()
             return
         try:
-            pixels = photo.result(timeout=_left(order))
-            picture.caption = self._predictor.submit(
-                order.serving, pixels, beam=order.beam, urgent=urgent, deadline=order.deadline
-            )
+            picture.caption = self._captioned(order, photo.result(timeout=_left(order)), urgent)
         except (TimeoutError, OutOfTime, CancelledError):
             photo.cancel()
             progress.failures[picture.task] = LATE
@@ -132,6 +139,21 @@ class Drafts:
             log.exception("a picture could not be read")
             progress.failures[picture.task] = f"its picture could not be read: {type(error).__name__}"
 
+    def _captioned(self, order: Order, found: Found, urgent: bool) -> Future[Caption]:
+        if found.pixels is None:
+            assert found.caption is not None
+            known: Future[Caption] = Future()
+            known.set_result(found.caption)
+            return known
+        return self._predictor.submit(
+            order.serving,
+            found.pixels,
+            beam=order.beam,
+            urgent=urgent,
+            deadline=order.deadline,
+            digest=found.digest,
+        )
+
     def _gather(self, order: Order, progress: _Progress, seen: Callable[[int, Caption], None]) -> list[Answer]:
         parts: dict[int, list[dict[str, Any]]] = {place: [] for place in range(len(order.tasks))}
         for picture in progress.pictures:
@@ -139,7 +161,7 @@ class Drafts:
                 continue
             try:
                 caption = picture.caption.result(timeout=_left(order))
-            except (TimeoutError, CancelledError):
+            except (TimeoutError, OutOfTime, CancelledError):
                 progress.failures[picture.task] = LATE
                 continue
             except Exception as error:  # whatever the model raised; the predictor has logged it
@@ -157,6 +179,11 @@ class Drafts:
         outcome = "captioned" if reason is None else "late" if reason == LATE else "failed"
         self._observe(order.serving.version, outcome)
         return joined(parts) if reason is None else []
+
+
+def is_urgent(tasks: Sequence[Task]) -> bool:
+    """Whether somebody waits in front of an open task for these few."""
+    return len(tasks) <= FEW
 
 
 def _left(order: Order) -> float:

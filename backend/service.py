@@ -74,6 +74,13 @@ class Service:
             if self.upkeep is not None:
                 self.upkeep.know(project)
 
+    def leave(self, project: int, first_task: int, count: int) -> None:
+        """Caption in the background what a request had no time for: the tasks from this one on."""
+        if self.upkeep is None:
+            log.warning("%d tasks of project %d are left until Label Studio asks again", count, project)
+        else:
+            self.upkeep.leave(project, first_task, count)
+
     def close(self) -> None:
         """Stop the threads, deliver what can be delivered, stop the embedded queue server."""
         self.watcher.close()

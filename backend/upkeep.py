@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from backend import leftover
 from backend.care import LOOK_AGAIN_S, Care
 from backend.drafts import Drafts
 from backend.fleet import Fleet
@@ -70,6 +71,17 @@ class Upkeep:
             care.heard_of()
             return
         self._cares[project] = Care(project, *self._parts)
+        self._wake.set()
+
+    def leave(self, project: int, first_task: int, count: int) -> None:
+        """Caption the project's tasks from this one on, of which `count` had been asked for in vain."""
+        try:
+            leftover.leave(self._settings.data_dir, project, first_task)
+        except OSError as error:
+            log.warning("%d tasks of project %d are left until Label Studio asks again: %s", count, project, error)
+            return
+        log.info("%d tasks of project %d are captioned in the background", count, project)
+        self.know(project)
         self._wake.set()
 
     def wake(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.commands.stop import settings_or_stop, stop
+from backend.heap import give_back, keep_small
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def serve(
 ) -> None:
     """Serve captions to Label Studio until Ctrl-C or SIGTERM."""
     settings = settings_or_stop(host=host, port=port)
+    keep_small()
     listener = _bound(settings)
     # After the socket is bound: what follows takes seconds, and a busy port should be said at once.
     from backend.logs import configure
@@ -47,6 +49,7 @@ def serve(
         service = Service(settings)
     except (ServingError, ValkeyError, LabelStudioError) as error:
         stop(str(error))
+    give_back()  # what loading and checking the version took
     try:
         _serve(settings, service, listener)
     finally:

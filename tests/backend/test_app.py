@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from backend.app import MOST_PREDICTS
+from backend.admission import URGENT, URGENT_AGAIN_S
 from tests.backend.conftest import Running, serving
 from tests.backend.pictures import OFFICIAL_CONFIG, data_uri, png, task
 from tests.labeling.servers import Asked, Reply
@@ -221,15 +221,15 @@ def test_too_many_at_once_are_told_to_come_back_and_nothing_else_waits(tmp_path:
 
     with web_server(never) as host, serving(tmp_path, model_dir, image_allowed_hosts="127.0.0.1") as server:
         body = {"tasks": [task(1, f"{host.url}/slow.jpg")], "label_config": OFFICIAL_CONFIG, "project": "1.1"}
-        asking = [threading.Thread(target=server.post, args=("/predict", body)) for _ in range(2 * MOST_PREDICTS)]
+        asking = [threading.Thread(target=server.post, args=("/predict", body)) for _ in range(2 * URGENT)]
         for thread in asking:
             thread.start()
         deadline = time.monotonic() + 20
         while (answer := server.post("/predict", {**body, "tasks": []})).status_code == 200:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-        assert str(MOST_PREDICTS) in answer.json()["error"]
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, str(URGENT_AGAIN_S))
+        assert str(URGENT) in answer.json()["error"]
         assert server.get("/health").status_code == 200
         held.set()
         for thread in asking:

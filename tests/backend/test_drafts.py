@@ -1,5 +1,6 @@
 """Tasks to predictions with the real model and real pictures: the time budget, and who goes first."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from backend.drafts import AHEAD, Order
 from backend.loading import Loader
 from backend.service import Service
 from labeling.config import caption_field
+from model.preprocess import read_pixels
 from model.store import Store
 from settings import Settings
 from tests.backend.pictures import OFFICIAL_CONFIG, data_uri, png, task
@@ -68,14 +70,14 @@ def test_no_time_at_all_answers_every_task(service: Service) -> None:
 
 
 def test_a_surprise_in_one_picture_stays_there(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    from model.preprocess import read_image as read
+    from model.preprocess import read_pixels as read
 
     def trips(data: bytes, *, max_pixels: int) -> object:
         if data == b"trip":
             raise MemoryError
         return read(data, max_pixels=max_pixels)
 
-    monkeypatch.setattr("backend.photos.read_image", trips)
+    monkeypatch.setattr("backend.photos.read_pixels", trips)
     tasks = [task(0), task(1, "data:image/png;base64,dHJpcA=="), task(2)]
     answers = service.drafts.write(Order(tasks, FIELD, service.serving, None, time.monotonic() + 30))
     assert [bool(answer) for answer in answers] == [True, False, True]
@@ -95,6 +97,55 @@ def test_each_caption_may_be_looked_at_and_a_small_order_may_be_told_to_wait(ser
     captioned, failed = service.drafts.write(patient, lambda place, caption: looked.append((place, caption.text)))
     assert isinstance(captioned, dict) and failed == []
     assert looked == [(0, captioned["result"][0]["value"]["text"][0])]
+
+
+def test_an_order_hears_which_tasks_there_was_no_time_for(service: Service) -> None:
+    late: list[list[int]] = []
+    tasks = [{"id": 1, "data": {}}, task(2), task(3)]
+    for seconds in (-1.0, 30.0):
+        deadline = time.monotonic() + seconds
+        service.drafts.write(Order(tasks, FIELD, service.serving, None, deadline), late=late.append)
+    assert late == [[1, 2], []], "a task that failed is not one that was late"
+
+
+def test_a_picture_that_has_its_caption_is_neither_decoded_nor_captioned_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[bytes] = []
+
+    def counts(data: bytes, *, max_pixels: int) -> object:
+        decoded.append(data)
+        return read_pixels(data, max_pixels=max_pixels)
+
+    monkeypatch.setattr("backend.photos.read_pixels", counts)
+    uri, other = data_uri(png(100)), data_uri(png(101))
+    first = service.drafts.write(order(service, [uri], 30))
+    again = service.drafts.write(order(service, [other, uri, other, uri], 30))
+    assert again[1] == again[3] == first[0] and again[0] == again[2] != first[0]
+    assert decoded.count(png(100)) == 1
+    batches = service.metrics.registry.get_sample_value("recaption_batch_size_sum")
+    wider = Order([task(0, uri)], FIELD, service.serving, 2, time.monotonic() + 30)
+    service.drafts.write(wider)
+    assert decoded.count(png(100)) == 2, "another search is another caption"
+    assert service.metrics.registry.get_sample_value("recaption_batch_size_sum") == (batches or 0) + 1
+
+
+def test_an_annotator_does_not_wait_for_the_pictures_of_a_bulk(service: Service) -> None:
+    """The host of the bulk's pictures is slow: it keeps every thread of the bulk busy."""
+    held = threading.Event()
+
+    def answer(asked: Asked) -> Reply:
+        held.wait(20)
+        return Reply(404)
+
+    with serving(answer) as host, ThreadPoolExecutor() as threads:
+        bulk = threads.submit(service.drafts.write, order(service, [f"{host.url}/{n}.png" for n in range(40)], 20))
+        time.sleep(0.2)
+        started = time.monotonic()
+        (drafted,) = service.drafts.write(order(service, [data_uri(png(7))], 20))
+        assert drafted and time.monotonic() - started < 5
+        held.set()
+        assert bulk.result(20) == [[]] * 40
 
 
 def test_the_spool_is_in_the_data_folder(service: Service, tmp_path: Path) -> None:

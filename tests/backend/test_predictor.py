@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backend import predictor as predicting
 from backend.predictor import BATCH, ROOM, OutOfTime, Predictor
 from backend.serving import Serving
 from model.captioner import Caption
-from model.preprocess import Photo
+from model.preprocess import Photo, Pixels
 
 
 class Slow:
@@ -20,7 +21,7 @@ class Slow:
     beam = 3
 
     def __init__(self) -> None:
-        self.batches: list[list[float]] = []
+        self.batches: list[list[int]] = []
         self.go = threading.Event()
         self.go.set()
         self.begun = threading.Event()
@@ -28,15 +29,15 @@ class Slow:
     def caption(self, images: Sequence[Photo], *, beam: int | None = None) -> list[Caption]:
         self.begun.set()
         assert self.go.wait(10)
-        names = [float(image[0, 0, 0]) for image in images]
+        names = [round(float(image[0, 0, 0]) * 255) for image in images]
         self.batches.append(names)
-        if 13.0 in names:
+        if 13 in names:
             raise RuntimeError("this picture")
-        return [Caption(f"{name:g} with {beam}", 0.5, (), np.zeros(1, np.float32)) for name in names]
+        return [Caption(f"{name} with {beam}", 0.5, (), np.zeros(1, np.float32)) for name in names]
 
 
-def picture(name: float) -> Photo:
-    return np.full((224, 224, 3), name, np.float32)
+def picture(name: int) -> Pixels:
+    return np.full((224, 224, 3), name, np.uint8)
 
 
 def soon(seconds: float = 10.0) -> float:
@@ -81,7 +82,75 @@ def test_batches_what_waits_and_lets_the_urgent_first(
     assert urgent.result(5).text == "1 with None"
     assert [future.result(5).text for future in bulk] == ["10 with None", "11 with None", "12 with None"]
     assert other_beam.result(5).text == "2 with 1"
-    assert slow.batches == [[0], [1, 10, 11, 12], [2]]
+    assert slow.batches == [[0], [1, 10], [11, 12], [2]], "one of the bulk goes along with the urgent"
+
+
+def test_a_bulk_waits_a_moment_for_company_and_an_urgent_picture_does_not(
+    slow: Slow, serving: Serving, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predicting, "WINDOW_S", 2.0)
+    first = predictor.submit(serving, picture(1), deadline=soon())
+    time.sleep(0.2)
+    assert not first.done()
+    started = time.monotonic()
+    urgent = predictor.submit(serving, picture(2), urgent=True, deadline=soon())
+    assert urgent.result(5).text == "2 with None"
+    assert time.monotonic() - started < 1.0
+    rest = [predictor.submit(serving, picture(30 + n), deadline=soon()) for n in range(BATCH)]
+    for future in rest:
+        future.result(5)
+    assert time.monotonic() - started < 1.5, "a batch that is full waits for nothing"
+    assert slow.batches == [[2, 1], [30 + n for n in range(BATCH)]]
+
+
+def test_a_bulk_does_not_starve(slow: Slow, serving: Serving, predictor: Predictor, held: Callable[[], None]) -> None:
+    urgent = [predictor.submit(serving, picture(20 + n), urgent=True, deadline=soon()) for n in range(2 * BATCH)]
+    bulk = [predictor.submit(serving, picture(1 + n), deadline=soon()) for n in range(2)]
+    held()
+    for future in (*urgent, *bulk):
+        future.result(5)
+    assert slow.batches[1][-1] == 1 and slow.batches[2][-1] == 2, "one of it in each batch of urgent ones"
+    assert [len(batch) for batch in slow.batches] == [1, BATCH, BATCH, 2]
+
+
+def test_a_picture_past_its_deadline_is_dropped(
+    slow: Slow, serving: Serving, predictor: Predictor, held: Callable[[], None]
+) -> None:
+    late = predictor.submit(serving, picture(1), deadline=soon(0.05))
+    in_time = predictor.submit(serving, picture(2), deadline=soon())
+    time.sleep(0.1)
+    held()
+    assert in_time.result(5)
+    with pytest.raises(OutOfTime):
+        late.result(5)
+    assert slow.batches == [[0], [2]]
+
+
+def test_a_picture_is_captioned_once_for_each_version_and_search(
+    slow: Slow, serving: Serving, predictor: Predictor, held: Callable[[], None]
+) -> None:
+    asked: dict[str, Any] = {"digest": b"same", "deadline": soon()}
+    twice = [predictor.submit(serving, picture(4), **asked) for _ in range(2)]
+    held()
+    assert {future.result(5).text for future in twice} == {"4 with None"}
+    again = predictor.submit(serving, picture(4), **asked).result(5)
+    assert slow.batches == [[0], [4]], "neither twice in a batch nor in a later one"
+    assert predictor.known(serving, None, b"same") is again
+    assert predictor.known(serving, slow.beam, b"same") is again, "the captioner's own width by its number"
+    assert predictor.known(serving, 1, b"same") is None
+    assert predictor.known(serving._replace(version="v2"), None, b"same") is None
+    assert predictor.submit(serving, picture(4), beam=1, **asked).result(5).text == "4 with 1"
+
+
+def test_equal_pictures_that_fail_fail_each_and_are_not_remembered(
+    serving: Serving, predictor: Predictor, held: Callable[[], None]
+) -> None:
+    bad = [predictor.submit(serving, picture(13), digest=b"bad", deadline=soon()) for _ in range(2)]
+    held()
+    for future in bad:
+        with pytest.raises(RuntimeError, match="this picture"):
+            future.result(5)
+    assert predictor.known(serving, None, b"bad") is None
 
 
 def test_a_batch_has_a_largest_size(

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from backend import bookmark, care, prelabel, upkeep
+from backend import bookmark, care, leftover, prelabel, upkeep
 from backend import relink as relinking
 from backend.bookmark import Bookmark
+from backend.captioning import CaptioningBackend
 from backend.onlyone import turn
 from backend.service import Service
 from model.store import Store
@@ -252,3 +253,54 @@ def test_without_label_studio_there_is_nobody_to_tell(house: House, make_setting
     service.heard_of(PROJECT)
     assert service.upkeep is None
     service.close()
+
+
+def predict(house: House, monkeypatch: pytest.MonkeyPatch, service: Service) -> list[Any]:
+    """What the plug-in answers for all tasks of the project."""
+    monkeypatch.setattr("backend.service._shared", service)
+    backend = CaptioningBackend(project_id=PROJECT, label_config=house.desk.label_config)
+    return list(backend.predict(house.desk.tasks))
+
+
+@pytest.mark.parametrize("relabel", [True, False])
+def test_what_a_request_had_no_time_for_is_captioned_all_the_same(
+    connected: House, monkeypatch: pytest.MonkeyPatch, relabel: bool
+) -> None:
+    for number in range(1, COUNT + 1):
+        connected.desk.predict(number, connected.first)
+    service = connected.start(predict_budget_s=1e-6, relabel_after_swap=relabel)
+    service.heard_of(PROJECT)
+    if relabel:
+        until(lambda: connected.mark is not None and connected.mark.done)
+    connected.desk.tasks.extend(Desk(COUNT + 3).tasks[COUNT:])
+    assert predict(connected, monkeypatch, service) == [[]] * (COUNT + 3)
+    until(lambda: connected.settled(connected.first))
+    until(lambda: connected.mark is not None and connected.mark.done)
+    assert leftover.waiting(connected.settings.data_dir, PROJECT) == []
+
+
+def test_what_was_left_while_tasks_are_captioned_is_not_lost(connected: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The background is behind those tasks already; its own bookmark must not wipe out the note."""
+    monkeypatch.setattr(prelabel, "PAGE", 2)
+    service = connected.start()
+    left: list[bool] = []
+
+    def meanwhile() -> None:
+        if not left and connected.desk.versions()[3]:
+            left.append(True)
+            connected.desk.tasks[0]["predictions"].clear()
+            service.leave(PROJECT, 1, 1)
+
+    connected.desk.before_page = meanwhile
+    service.heard_of(PROJECT)
+    until(lambda: left and connected.settled(connected.first))
+    until(lambda: connected.mark == Bookmark(connected.first, COUNT, done=True))
+
+
+def test_with_no_label_studio_what_is_left_is_said(
+    make_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
+) -> None:
+    service = Service(make_settings())
+    service.leave(PROJECT, 1, 3)
+    service.close()
+    assert "3 tasks of project 7 are left until Label Studio asks again" in caplog.text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import resource
 import struct
 import zlib
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.preprocess import ImageError, read_image, read_pixels
+from model import preprocess
+from model.preprocess import ImageError, Pixels, read_image, read_pixels, resize
 from tests.photos import drawn, encoded
 
 GRADIENT = np.linspace(0, 255, 300 * 200, dtype=np.uint8).reshape(200, 300)
@@ -31,6 +33,54 @@ def test_resize_is_opencvs_area_average_over_the_whole_picture() -> None:
 def test_a_224_square_is_taken_as_it_is() -> None:
     image = drawn("red", "left")
     assert np.array_equal(read_pixels(encoded(image)), np.asarray(image))
+
+
+def photo(width: int, height: int) -> Image.Image:
+    """Smooth at every scale, and lively enough that a wrong place, channel or brightness shows."""
+    coarse = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    return Image.fromarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC))
+
+
+@pytest.mark.parametrize("size", [(1343, 1343), (4000, 1343), (640, 480)])
+def test_a_jpeg_that_is_not_large_is_decoded_in_full(size: tuple[int, int]) -> None:
+    data = encoded(photo(*size), "JPEG")
+    with Image.open(io.BytesIO(data)) as image:
+        expected = resize(np.asarray(image.convert("RGB")))
+    assert np.array_equal(read_pixels(data), expected)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size_to_nearly_the_same_pixels(
+    monkeypatch: pytest.MonkeyPatch, orientation: int, mode: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(photo(2800, 2100).convert(mode), "JPEG", exif=exif)
+    decoded: list[tuple[int, ...]] = []
+
+    def noted(pixels: Pixels) -> Pixels:
+        decoded.append(pixels.shape)
+        return resize(pixels)
+
+    monkeypatch.setattr(preprocess, "resize", noted)
+    drafted = read_pixels(data)
+    monkeypatch.setattr(preprocess, "DRAFT", 10_000)
+    full = read_pixels(data)
+    shapes = [(1050, 1400, 3), (2100, 2800, 3)] if orientation == 1 else [(1400, 1050, 3), (2800, 2100, 3)]
+    assert decoded == shapes, "at a half, where each side stays thrice 224"
+    assert np.abs(drafted.astype(int) - full).mean() < 0.5
+
+
+def test_a_large_jpeg_that_is_torn_is_refused_all_the_same() -> None:
+    data = encoded(photo(2800, 2100), "JPEG")
+    with pytest.raises(ImageError, match="torn"):
+        read_pixels(data[: len(data) // 2])
+
+
+def test_the_size_in_the_header_counts_and_not_what_is_decoded_of_it() -> None:
+    with pytest.raises(ImageError, match="2800x2100"):
+        read_pixels(encoded(photo(2800, 2100), "JPEG"), max_pixels=5_000_000)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
