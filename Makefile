@@ -7,12 +7,14 @@ PYTHON ?= python3
 PHOTOS ?=
 PROJECT ?=
 DATASET ?=
+JSON ?=
 LABEL_STUDIO_PORT ?= 8080
 
 PIP_INSTALL = -m pip install --disable-pip-version-check -q
 APP = .venv/bin/python
 APP_READY = .venv/.installed
 TOOLS_READY = .venv/.tools-installed
+BENCH_READY = .venv/.bench-installed
 STUDIO_READY = .venv-label-studio/.installed
 BROWSERS = chromium chromium-browser google-chrome
 RUN_OPTIONS = --label-studio-port $(LABEL_STUDIO_PORT) \
@@ -25,7 +27,7 @@ HEADLESS = $(APP) $(PIP_INSTALL) --force-reinstall --no-deps "$$(grep '^opencv-p
 timed = @start=$$(date +%s); $(2); code=$$?; echo "-- $(1): $$(($$(date +%s) - start)) s"; exit $$code
 
 .DEFAULT_GOAL := help
-.PHONY: help run test proof screenshot tools lint format types label-studio browser clean
+.PHONY: help run test proof bench screenshot tools lint format types label-studio browser clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -38,6 +40,9 @@ test: tools label-studio browser lint types ## Run every check and test, each ti
 
 proof: tools label-studio ## Measure what the documents claim, but for the hour-long curves (DATASET=flickr8k:folder)
 	$(call timed,proof,$(APP) -m proof all $(if $(DATASET),--dataset "$(DATASET)"))
+
+bench: $(BENCH_READY) ## Measure how fast captions come here, beside a naive captioner and BLIP (JSON=file: keep it)
+	$(call timed,bench,$(APP) -m model bench $(if $(JSON),--json "$(JSON)"))
 
 screenshot: tools label-studio browser ## Make docs/caption-waiting.png anew, in the real thing
 	@$(APP) -m pytest -q tests/e2e/test_annotating.py -k open_field --screenshot docs/caption-waiting.png
@@ -74,8 +79,13 @@ $(APP_READY): requirements.txt
 	@$(HEADLESS)
 	@touch $@
 
-$(TOOLS_READY): requirements.txt requirements-dev.txt
+$(TOOLS_READY): requirements.txt requirements-bench.txt requirements-dev.txt
 	@$(call environment,.venv,the application and the tools for tests,requirements-dev.txt)
+	@$(HEADLESS)
+	@touch $(APP_READY) $@
+
+$(BENCH_READY): requirements.txt requirements-bench.txt
+	@$(call environment,.venv,the application and what it is compared with,requirements-bench.txt)
 	@$(HEADLESS)
 	@touch $(APP_READY) $@
 

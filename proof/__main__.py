@@ -17,6 +17,7 @@ DatasetOption = Annotated[str, typer.Option(help="flickr8k:FOLDER.")]
 EncoderOption = Annotated[str, typer.Option(help="ImageNet weights: torchvision, or a .safetensors file.")]
 FolderOption = Annotated[Path, typer.Option(help="Where the runs are kept, to go on from after a stop.")]
 CacheOption = Annotated[Path, typer.Option(help="Folder of cached features.")]
+KeptOption = Annotated[Path | None, typer.Option(help="Keep the figures in this file.", show_default="docs/proof.json")]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="CPU threads; 0 is one a core.")]
 
 
@@ -25,7 +26,6 @@ def curve(
     dataset: DatasetOption,
     encoder: EncoderOption = "torchvision",
     arm: Annotated[list[str] | None, typer.Option(help="Run these arms alone, and write no results.")] = None,
-    scratch: Annotated[list[int] | None, typer.Option(help="Photos to train from scratch on, once for each.")] = None,
     folder: FolderOption = Path("runs/curve"),
     cache: CacheOption = Path("cache"),
     threads: ThreadsOption = 0,
@@ -38,14 +38,13 @@ def curve(
     set_threads(threads)
     corpus = Corpus.open(dataset, encoder, cache)
     arms = {name: proof.run_arm(corpus, folder, name) for name in (arm if arm is not None else proof.ARMS)}
-    sizes = sorted({proof.START, proof.START + proof.ROUNDS * proof.EACH, *(scratch or ())})
     if arm is not None:
         return
-    trained = {photos: proof.run_scratch(corpus, folder, photos) for photos in sizes}
+    trained = proof.run_scratch(corpus, folder)
     found = proof.figures(arms, trained)
-    details = {**found, "arms": arms, "scratch": list(trained.values())}
-    results.keep("curve", {"curve_bleu4_percent_of_scratch": found["bleu4_percent_of_scratch"]}, details)
-    draw_curve(arms, list(trained.values()), proof.START, results.RESULTS.with_name("learning-curve.png"))
+    percent = found["bleu4_percent_of_scratch"]["active"]
+    results.keep("curve", {"curve_bleu4_percent_of_scratch": percent}, {**found, "arms": arms, "scratch": trained})
+    draw_curve(arms, trained, proof.START, results.RESULTS.with_name("learning-curve.png"))
 
 
 @app.command()
@@ -122,6 +121,55 @@ def webhook() -> None:
     with TemporaryDirectory() as folder:
         found = burst(Path(folder))
     results.keep("webhook", {"webhook_p99_ms": found["p99_ms"]}, found)
+
+
+@app.command()
+def soak(
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long the sixteen are at it.")] = 10.0,
+    kept: KeptOption = None,
+) -> None:
+    """Sixteen clients, then one at a time: errors, memory growth, and what /health and /setup take meanwhile."""
+    from proof.soak import MINUTES
+    from proof.soak import soak as run
+
+    _only_in_full(minutes >= MINUTES, kept, f"less than {MINUTES:.0f} minutes")
+    with TemporaryDirectory() as folder:
+        found = run(Path(folder), minutes)
+    figures = {"soak_errors": found["errors"], "soak_memory_growth_percent": found["memory_growth_percent"]}
+    results.keep("soak", figures, found, kept)
+
+
+@app.command()
+def bulk(
+    dataset: DatasetOption,
+    photos: Annotated[int, typer.Option(min=1, help="Photos to upload.")] = 1000,
+    kept: KeptOption = None,
+) -> None:
+    """Retrieve Predictions over 1,000 uploaded photos, and the opening of a task, in a real Label Studio."""
+    from proof.bulk import PHOTOS
+    from proof.bulk import bulk as run
+
+    _only_in_full(photos == PHOTOS, kept, f"other than {PHOTOS} photos")
+    with TemporaryDirectory() as folder:
+        found = run(dataset, Path(folder), photos)
+    results.keep("bulk", {"bulk_1000_photos_s": found["action_s"] + found["background_s"]}, found, kept)
+
+
+def _only_in_full(full: bool, kept: Path | None, less: str) -> None:
+    """A trial must not pass for the figure."""
+    if not full and kept is None:
+        raise typer.BadParameter(f"{less} is a trial: give a file for its figures, too", param_hint="--kept")
+
+
+@app.command()
+def start(kept: KeptOption = None) -> None:
+    """From the start to ready with a converted version on disk, and the serving process's memory."""
+    from proof.start import start as run
+
+    with TemporaryDirectory() as folder:
+        found = run(Path(folder))
+    figures = {"start_to_ready_s": found["start_to_ready_s"], "serving_rss_mb": found["rss_mb"]}
+    results.keep("start", figures, found, kept)
 
 
 @app.command("all")

@@ -25,6 +25,11 @@ LIMITS: dict[str, tuple[str, float]] = {
     "shift_effort_reduction_percent": ("at least", 20),
     "shift_old_kind_bleu4_loss": ("at most", 0.3),
     "kill_losses": ("at most", 0),
+    "soak_errors": ("at most", 0),
+    "soak_memory_growth_percent": ("at most", 5),
+    "bulk_1000_photos_s": ("at most", 60),
+    "start_to_ready_s": ("at most", 5),
+    "serving_rss_mb": ("at most", 800),
 }
 
 
@@ -33,7 +38,7 @@ def read(path: Path = RESULTS) -> dict[str, Any]:
     return found
 
 
-def keep(proof: str, figures: Mapping[str, float], details: Mapping[str, Any], path: Path = RESULTS) -> None:
+def keep(proof: str, figures: Mapping[str, float], details: Mapping[str, Any], path: Path | None = None) -> None:
     """Put figures under their keys and the details under the proof's name; what other proofs found stays."""
     unknown = set(figures) - set(LIMITS)
     if unknown:
@@ -43,6 +48,7 @@ def keep(proof: str, figures: Mapping[str, float], details: Mapping[str, Any], p
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
     }
+    path = path or RESULTS
     found = read(path) | {key: round(value, 4) for key, value in figures.items()}
     found["details"] = found.get("details", {}) | {proof: measured | dict(details)}
     ordered = {key: found[key] for key in LIMITS if key in found} | {"details": found["details"]}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import os
 import signal
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,12 +26,16 @@ from settings import environment
 ROOT = Path(__file__).resolve().parents[1]
 READY = "Recaption is ready on "
 PICTURES = 8
+_counted = itertools.count(1)
 
 
 @dataclass
 class Backend:
+    """`ready_s`: how long it took from its start until it was ready."""
+
     url: str
     process: subprocess.Popen[str]
+    ready_s: float
 
     def predict(self, session: requests.Session, number: int) -> requests.Response:
         body = {"tasks": [task(number % PICTURES)], "project": "1.1", "label_config": RECOMMENDED_CONFIG}
@@ -40,6 +46,7 @@ class Backend:
 def serving(folder: Path, model_dir: Path) -> Iterator[Backend]:
     """`python -m backend serve` on a free port, its own settings kept away; ended with SIGTERM."""
     given = {"PORT": "0", "DATA_DIR": str(folder / "data"), "MODEL_DIR": str(model_dir), "PYTHONPATH": str(ROOT)}
+    began = time.monotonic()
     with (folder / "serve.log").open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "backend", "serve"],
@@ -55,17 +62,32 @@ def serving(folder: Path, model_dir: Path) -> Iterator[Backend]:
         if not line.startswith(READY):
             raise RuntimeError(f"the backend did not start, see {folder / 'serve.log'}")
         try:
-            yield Backend(line.removeprefix(READY).split(",")[0], process)
+            yield Backend(line.removeprefix(READY).split(",")[0], process, time.monotonic() - began)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=60)
 
 
 def task(number: int) -> dict[str, Any]:
-    """A task with a picture inside, so that nothing but the backend is measured."""
+    """A task with a picture inside, so that nothing but the backend is measured. No two have the same bytes, or the
+    backend would remember the caption; what stands behind a picture's end is not decoded."""
     pixels = np.random.default_rng(number).integers(0, 255, (240, 320, 3), dtype=np.uint8)
     encoded = cv2.imencode(".jpg", cv2.GaussianBlur(pixels, (9, 9), 3))[1].tobytes()
-    return {"id": number, "data": {"captioning": "data:image/jpeg;base64," + base64.b64encode(encoded).decode()}}
+    return {
+        "id": number,
+        "data": {"captioning": "data:image/jpeg;base64," + base64.b64encode(encoded + unlike()).decode()},
+    }
+
+
+def unlike() -> bytes:
+    """Bytes that no call has returned."""
+    return next(_counted).to_bytes(8, "big")
+
+
+def memory_mb(pid: int, of: str = "VmRSS") -> float:
+    """What a process has in memory now; `VmHWM` is the most that it ever had."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(f"{of}:"))) / 1024
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
