@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from concurrent.futures import CancelledError
+from collections.abc import Callable
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.digests import Digests
 from backend.fleet import Fleet
+from backend.niceness import be_nice
 from backend.predictor import Predictor
 from backend.sanity import Sanity
 from backend.serving import Serving, ServingError
@@ -20,9 +23,6 @@ if TYPE_CHECKING:
     from model.store import Store
 
 log = logging.getLogger(__name__)
-
-# Where converted models are kept in MODEL_DIR: beside the versions, and as good as new where they are deleted.
-ENTRIES = "engines"
 
 
 class BadVersion(RuntimeError):
@@ -54,7 +54,7 @@ class Loader:
         from model.store import StoreError
 
         try:
-            return self._load(self._store.folder(version), version, fleet)
+            return _apart(partial(self._load, self._store.folder(version), version, fleet))
         except DeviceError as error:
             raise ServingError(f"DEVICE={self._device}: {error}") from error
         except CancelledError:
@@ -67,12 +67,13 @@ class Loader:
 
     def _load(self, folder: Path, version: str, fleet: Fleet) -> Serving:
         from model.checkpoint import CheckpointError, check_files, read_json
+        from model.engines.entries import FOLDER
         from model.engines.opening import Wanted, open_captioner
 
         manifest = read_json(folder / "manifest.json")
         check_files(folder, manifest, self._digests)
         shared = fleet.engine(_encoder_of(manifest))
-        wanted = Wanted(self._engine, self._device, self._threads, self._store.root / ENTRIES, half=True)
+        wanted = Wanted(self._engine, self._device, self._threads, self._store.root / FOLDER, half=True)
         captioner = open_captioner(folder, wanted, verify=False, shared=shared, loading_threads=1)
         if captioner.version != version:
             raise CheckpointError(f"{folder} holds {captioner.version}: a version's folder has its name")
@@ -84,6 +85,15 @@ class Loader:
 
         folder = self._store.root / "versions" / version
         return not all((folder / name).is_file() for name in (*FILES, "manifest.json"))
+
+
+def _apart(work: Callable[[], Serving]) -> Serving:
+    """At the start, the main thread loads, and threads that an engine starts get the priority of who loads: it must be
+    below that of the threads that answer. Later the watcher loads, which is nice already."""
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+    with ThreadPoolExecutor(1, thread_name_prefix="loader", initializer=be_nice) as thread:
+        return thread.submit(work).result()
 
 
 def _take_threads(threads: int) -> None:

@@ -23,6 +23,7 @@ import torch
 from model.checkpoint import Config, Head, load_decoder, load_encoder, load_head
 from model.decoder import Decoder
 from model.devices import set_threads
+from model.durable import make_folder
 from model.encoder import Encoder
 from model.engines.calibration import calibrate, normalised
 from model.engines.decoder_graph import begin_graph, read_graph, step_graph
@@ -54,6 +55,7 @@ def found(head: Head, entries: Entries) -> tuple[Path, Path, Verdict] | None:
 
 def convert(folder: Path, entries: Entries) -> None:
     """Make what is missing. Raises EngineError, CheckpointError and OSError."""
+    make_folder(entries.folder)  # where it cannot be made, that is known before a minute's work
     head = load_head(folder, verify=False)
     if (kept := entries.find(encoder_name(head, entries))) is None:
         started = time.monotonic()

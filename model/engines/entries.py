@@ -20,6 +20,8 @@ from model.checkpoint import CheckpointError, read_json, sha256, write_json
 from model.durable import sync
 from model.publish import settle, staged
 
+# Where they are kept in a store, beside the versions.
+FOLDER = "engines"
 ABOUT = "about.json"
 DIGITS = 16
 

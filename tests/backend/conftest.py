@@ -58,6 +58,7 @@ def serving(folder: Path, model_dir: Path, **settings: str) -> Iterator[Running]
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
         "THREADS": "1",
+        "ENGINE": "torch",
         "PORT": "0",
         "DATA_DIR": str(folder / "data"),
         "MODEL_DIR": str(model_dir),

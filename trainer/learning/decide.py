@@ -13,6 +13,7 @@ from typing import Any
 
 from model.checkpoint import read_json
 from model.durable import replace
+from model.engines.preparing import prepare
 from model.store import Champion, Moved, StaleTrainer, Store
 from trainer.learning.begin import Start
 from trainer.learning.files import write_json
@@ -50,8 +51,10 @@ def decide(store: Store, start: Start, fence: int, challenger: Path, verdict: Ve
 
 
 def promote(store: Store, start: Start, fence: int, challenger: Path, reason: str, figures: Figures) -> Champion:
+    version = store.publish(challenger)
+    prepare(store, version)
     champion = store.promote(
-        store.publish(challenger),
+        version,
         start.project,
         expect_epoch=start.epoch,
         by=start.by,

@@ -30,7 +30,8 @@ def test_the_same_captions_lose_nothing(checkpoint: Checkpoint, grid: torch.Tens
 def test_a_decoder_that_was_harmed_is_refused(checkpoint: Checkpoint, grid: torch.Tensor) -> None:
     harmed = copy.deepcopy(checkpoint.decoder)
     with torch.no_grad():
-        harmed.output.weight.add_(torch.randn_like(harmed.output.weight))
+        for weights in (harmed.output.weight, harmed.bias):
+            weights.neg_()  # it prefers what it would not have said
     verdict = judge(checkpoint.decoder, grid, harmed, grid, checkpoint.config.decoding)
     assert verdict.loss > MOST_LOSS and "nats a word less likely" in verdict.fault
 

@@ -1,0 +1,33 @@
+"""Converts a published version before a pointer names it, so that who serves only has to load it."""
+
+from __future__ import annotations
+
+import logging
+
+from model.checkpoint import CheckpointError, load_head
+from model.engines.converting import CONVERTER, convert_apart, found
+from model.engines.engine import EngineError
+from model.engines.entries import FOLDER, Entries
+from model.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def prepare(store: Store, version: str) -> bool:
+    """Convert `version` if versions of this store are served in int8; whether it is converted when this returns.
+
+    That is so where a serving process has kept conversions in the store. What fails here is logged and no more: the
+    serving process tries again, and has torch. Raises StoreError when there is no such version.
+    """
+    folder = store.folder(version)
+    entries = Entries(store.root / FOLDER, CONVERTER)
+    if not entries.folder.is_dir():
+        return False
+    try:
+        head = load_head(folder, verify=False)
+        if found(head, entries) is None:
+            convert_apart(folder, entries)
+        return found(head, entries) is not None
+    except (EngineError, CheckpointError, OSError) as error:
+        log.warning("%s was not converted before its promotion: %s", version, error)
+        return False

@@ -1,0 +1,100 @@
+"""The engine that serves: loaded in int8 where that can be, named, and replaced by torch where it cannot."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from backend.fleet import Fleet
+from backend.loading import Loader
+from backend.predictor import Predictor
+from model import checkpoint as checkpoints
+from model.engines.converting import CONVERTER, convert
+from model.engines.entries import FOLDER, Entries
+from model.store import Store
+from settings import load
+from tests.backend.conftest import serving
+from tests.backend.pictures import task
+from tests.backend.versions import promote
+from tests.model.engines.certain import certain_checkpoint
+
+SEED = 11
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store whose champion is converted."""
+    folder = tmp_path_factory.mktemp("int8")
+    store = Store(folder / "models")
+    version = store.publish(certain_checkpoint(folder / "checkpoint", SEED))
+    promote(store, version)
+    convert(store.folder(version), Entries(store.root / FOLDER, CONVERTER))
+    return store
+
+
+@pytest.fixture
+def predictor() -> Iterator[Predictor]:
+    made = Predictor()
+    yield made
+    made.close()
+
+
+def champion(store: Store) -> str:
+    found = store.champion()
+    assert found is not None
+    return found.version
+
+
+@pytest.mark.parametrize("engine", ["int8", "auto"])
+def test_the_engine_is_named_and_captions(store: Store, tmp_path: Path, engine: str) -> None:
+    with serving(tmp_path, store.root, engine=engine) as running:
+        for path in ("/health", "/status"):
+            body = running.get(path).json()
+            assert (body["engine"], body["engine_fallback"], body["device"]) == ("int8", None, "cpu")
+        (prediction,) = running.predict([task(1)])
+        assert prediction["model_version"] == champion(store) and prediction["result"][0]["value"]["text"][0]
+
+
+def test_where_nothing_can_be_kept_torch_serves_and_says_so(tmp_path: Path) -> None:
+    store = Store(tmp_path / "models")
+    promote(store, store.publish(certain_checkpoint(tmp_path / "checkpoint", SEED)))
+    (store.root / FOLDER).write_text("in the way")
+    with serving(tmp_path, store.root, engine="auto") as running:
+        body = running.get("/health").json()
+        assert body["engine"] == "torch" and "could not be converted to int8" in body["engine_fallback"]
+        (prediction,) = running.predict([task(1)])
+        assert prediction["result"][0]["value"]["text"][0]
+        assert running.log.read_text().count("is computed by torch") == 1
+
+
+def test_another_decoder_shares_the_encoder_in_memory(store: Store, predictor: Predictor, tmp_path: Path) -> None:
+    loader = Loader(store, load(model_dir=store.root, threads=1, engine="int8"), predictor)
+    fleet = Fleet({None: loader.load(champion(store), Fleet())})
+    made = checkpoints.load(store.folder(champion(store)))
+    with torch.no_grad():
+        made.decoder.bias.add_(0.01)  # other weights, the same captions
+    second = store.publish(checkpoints.save(made, tmp_path / "second", {}))
+    engine = loader.load(second, fleet).captioner.engine
+    assert engine.name == "int8" and engine.encoder is fleet.of(None).captioner.engine.encoder
+
+
+def test_what_is_loaded_at_the_start_leaves_the_main_threads_priority_alone(store: Store, predictor: Predictor) -> None:
+    """Threads of an engine take the priority of the thread that loads it, which must not be the main one."""
+    seen: list[str] = []
+    loader = Loader(store, load(model_dir=store.root, threads=1, engine="torch"), predictor)
+    inner = loader._load
+
+    def noted(folder: Path, version: str, fleet: Fleet) -> object:
+        seen.append(threading.current_thread().name)
+        return inner(folder, version, fleet)
+
+    loader._load = noted  # type: ignore[method-assign, assignment]
+    loader.load(champion(store), Fleet())
+    watcher = threading.Thread(target=loader.load, args=(champion(store), Fleet()), name="watcher")
+    watcher.start()
+    watcher.join()
+    assert [name.split("_")[0] for name in seen] == ["loader", "watcher"]
