@@ -26,10 +26,11 @@ from backend.local.serve import child_settings
 from backend.running import NotRunning, RunningBackend
 from labeling.config import RECOMMENDED_CONFIG
 from labeling.predictions import unlabelled
+from model.bench.memory import memory_mb
 from model.datasets import load_dataset
 from model.store_open import open_store
 from proof.kept import Kept
-from proof.service import cores, memory_mb
+from proof.service import cores
 from proof.studio import Desk, Studio, started
 from settings import Settings, environment, load
 

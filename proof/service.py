@@ -84,12 +84,6 @@ def unlike() -> bytes:
     return next(_counted).to_bytes(8, "big")
 
 
-def memory_mb(pid: int, of: str = "VmRSS") -> float:
-    """What a process has in memory now; `VmHWM` is the most that it ever had."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith(f"{of}:"))) / 1024
-
-
 def percentile(values: Sequence[float], percent: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 

@@ -20,9 +20,10 @@ from typing import Any
 import requests
 
 from labeling.config import RECOMMENDED_CONFIG
+from model.bench.memory import memory_mb
 from model.starter import STARTER
 from model.store import Store
-from proof.service import Backend, cores, memory_mb, percentile, serving
+from proof.service import Backend, cores, percentile, serving
 
 CLIENTS, MINUTES = 16, 10.0
 # One at a time for a tenth of the time that the sixteen have.

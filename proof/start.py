@@ -16,9 +16,10 @@ from typing import Any
 import requests
 
 from labeling.config import RECOMMENDED_CONFIG
+from model.bench.memory import memory_mb
 from model.starter import STARTER
 from model.store import Store
-from proof.service import PICTURES, Backend, cores, memory_mb, serving, task
+from proof.service import PICTURES, Backend, cores, serving, task
 from proof.soak import CLIENTS, asked
 
 STARTS, BULK = 5, 200

@@ -7,7 +7,9 @@ from importlib.metadata import version
 
 import pytest
 import torch
+from playwright.sync_api import Browser
 
+from tests import chromium
 from tests.house.project import ROOT
 
 # Each prefix covers the names that settings.py reads, aliases included: a test must never reach a developer's server.
@@ -86,3 +88,10 @@ def clean_logging() -> Iterator[None]:
     for handler in root.handlers[:]:
         if handler not in before and type(handler) is logging.StreamHandler:
             root.removeHandler(handler)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One for the session: Playwright does not start beside another of its own."""
+    with chromium.started() as browser:
+        yield browser

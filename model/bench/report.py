@@ -20,11 +20,10 @@ from model.bench.process import Subject
 from model.bench.serve import serving
 from model.bench.subjects import BLIP, Spec
 from model.bench.table import best_batch, markdown, ratios, rows
+from model.engines.entries import FOLDER
 from model.store import Store
 
 MOST_CORES = 2
-# Where the backend keeps converted models, in its store.
-ENTRIES = "engines"
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def measured(plan: Plan) -> Report:
 
 
 def _measured(plan: Plan, store: Store, version: str) -> Report:
-    checkpoint, entries, cores = str(store.folder(version)), str(store.root / ENTRIES), core_sets()
+    checkpoint, entries, cores = str(store.folder(version)), str(store.root / FOLDER), core_sets()
     chosen = chosen_engines(engines.prepare(Path(checkpoint), Path(entries)), plan.engines)
     subjects = [one for one in specs(checkpoint, entries, cores, chosen) if one.kind not in plan.without]
     words = 0 if BLIP in plan.without else words_of(subjects[0])

@@ -21,9 +21,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from model.bench.blip import BenchError
+from model.bench.memory import memory_mb
 from model.bench.pictures import jpegs
 from model.bench.process import pinned
-from model.bench.worker import memory_mb
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = "Recaption is ready on "
@@ -60,7 +60,7 @@ class Server:
 
     @property
     def rss_mb(self) -> float:
-        return memory_mb("VmRSS", self.pid)
+        return memory_mb(self.pid)
 
 
 def tasks(count: int, seed: int) -> list[dict[str, object]]:

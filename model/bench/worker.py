@@ -11,7 +11,8 @@ import os
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
+
+from model.bench.memory import memory_mb
 
 READY = "ready"
 
@@ -28,12 +29,6 @@ class Sample:
     peak_mb: float
 
 
-def memory_mb(field: str, pid: int | str = "self") -> float:
-    """`VmRSS`, what is resident now, or `VmHWM`, the most that ever was."""
-    status = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in status if line.startswith(f"{field}:"))) / 1024
-
-
 def main() -> None:
     given = json.loads(sys.argv[1])
     os.sched_setaffinity(0, given["cores"])
@@ -48,7 +43,7 @@ def main() -> None:
         began, worked = time.perf_counter(), time.process_time()
         steps = run(asked["beam"], asked["batch"])
         taken = time.perf_counter() - began, time.process_time() - worked
-        print(json.dumps(asdict(Sample(*taken, steps, memory_mb("VmRSS"), memory_mb("VmHWM")))), flush=True)
+        print(json.dumps(asdict(Sample(*taken, steps, memory_mb("self"), memory_mb("self", "VmHWM")))), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
+from model.commands.options import CheckpointOption
 from model.starter import STARTER
 
 PARTS = ("floor", "naive", "blip", "server")
 
 
 def bench(
-    checkpoint: Annotated[Path, typer.Option(help="Checkpoint folder.")] = STARTER,
+    checkpoint: CheckpointOption = STARTER,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything to this file.")] = None,
     engine: Annotated[list[str] | None, typer.Option(help="Once for each; all that run here.")] = None,
     beam: Annotated[list[int] | None, typer.Option(min=1, max=20, help="Once for each; 1, 3 and 5.")] = None,

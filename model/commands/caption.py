@@ -10,20 +10,21 @@ from typing import Annotated
 import typer
 
 from model.commands import user_errors
+from model.commands.options import BeamOption, CheckpointOption, DeviceOption, ThreadsOption
 from model.preprocess import ImageError, read_image
 from model.starter import STARTER
 
 
 def caption(
     photos: Annotated[list[Path], typer.Argument(help="Picture files.", metavar="PHOTO...")],
-    checkpoint: Annotated[Path, typer.Option(help="Checkpoint folder.")] = STARTER,
-    beam: Annotated[int, typer.Option(min=0, help="Beam width; 0 is the checkpoint's own.")] = 0,
+    checkpoint: CheckpointOption = STARTER,
+    beam: BeamOption = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     attention: Annotated[
         Path | None, typer.Option(help="Folder for a picture per photo: where the model looked, word by word.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 is one a core.")] = 0,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
 ) -> None:
     """Caption photos. A photo that cannot be read is named on standard error, the others are captioned all the same."""
     from model.captioner import Captioner

@@ -10,17 +10,18 @@ from typing import Annotated, Any
 import typer
 
 from model.commands import user_errors
+from model.commands.options import BeamOption, CheckpointOption, DatasetOption, DeviceOption, SplitOption, ThreadsOption
 from model.starter import STARTER
 
 
 def evaluate(
-    dataset: Annotated[str, typer.Option(help="flickr8k:FOLDER or coco2017:FOLDER.")],
-    checkpoint: Annotated[Path, typer.Option(help="Checkpoint folder.")] = STARTER,
-    split: Annotated[str, typer.Option(help="train, dev or test; COCO's dev is val2017.")] = "dev",
-    beam: Annotated[int, typer.Option(min=0, help="Beam width; 0 is the checkpoint's own.")] = 0,
+    dataset: DatasetOption,
+    checkpoint: CheckpointOption = STARTER,
+    split: SplitOption = "dev",
+    beam: BeamOption = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write figures and captions to this file.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 is one a core.")] = 0,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
     engine: Annotated[
         str, typer.Option(help="torch, the float32 reference; int8; or auto, as it is served.")
     ] = "torch",

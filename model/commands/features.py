@@ -9,20 +9,21 @@ from typing import Annotated
 import typer
 
 from model.commands import user_errors
+from model.commands.options import CacheOption, DatasetOption, DeviceOption, ThreadsOption
 
 
 def features(
-    dataset: Annotated[str, typer.Option(help="flickr8k:FOLDER or coco2017:FOLDER.")],
+    dataset: DatasetOption,
     encoder: Annotated[
         str, typer.Option(help="torchvision, a .safetensors file, or a checkpoint folder.")
     ] = "torchvision",
     split: Annotated[
         list[str] | None, typer.Option(help="Split, once for each; train and dev if none is given.")
     ] = None,
-    cache: Annotated[Path, typer.Option(help="Folder of cached features.")] = Path("cache"),
+    cache: CacheOption = Path("cache"),
     batch: Annotated[int, typer.Option(min=1)] = 32,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 is one a core.")] = 0,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
 ) -> None:
     """Compute the encoder's features of a data set once, so that training a decoder need not.
 

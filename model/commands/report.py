@@ -10,17 +10,18 @@ from typing import Annotated
 import typer
 
 from model.commands import user_errors
+from model.commands.options import BeamOption, CheckpointOption, DatasetOption, DeviceOption, SplitOption, ThreadsOption
 from model.starter import STARTER
 
 
 def report(
-    dataset: Annotated[str, typer.Option(help="flickr8k:FOLDER or coco2017:FOLDER.")],
+    dataset: DatasetOption,
     out: Annotated[Path, typer.Option(help="Folder to write; the page is its index.html.")],
-    checkpoint: Annotated[Path, typer.Option(help="Checkpoint folder.")] = STARTER,
-    split: Annotated[str, typer.Option(help="train, dev or test; COCO's dev is val2017.")] = "dev",
-    beam: Annotated[int, typer.Option(min=0, help="Beam width; 0 is the checkpoint's own.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 is one a core.")] = 0,
+    checkpoint: CheckpointOption = STARTER,
+    split: SplitOption = "dev",
+    beam: BeamOption = 0,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
 ) -> None:
     """A page to look at: every photo with its caption, where each word looked, and the references, worst first.
 

@@ -10,15 +10,16 @@ from typing import Annotated, Any
 import typer
 
 from model.commands import user_errors
+from model.commands.options import DatasetOption, DeviceOption, ThreadsOption
 
 
 def ship(
     checkpoint: Annotated[Path, typer.Option(help="Checkpoint folder that a training run left, its best/.")],
-    dataset: Annotated[str, typer.Option(help="flickr8k:FOLDER or coco2017:FOLDER.")],
+    dataset: DatasetOption,
     out: Annotated[Path, typer.Option(help="Checkpoint folder to write.")],
     split: Annotated[str, typer.Option(help="The validation split; never the one to report on.")] = "dev",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 is one a core.")] = 0,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
 ) -> None:
     """Choose beam and length weight on the validation split, and write the checkpoint that states its figures.
 

@@ -9,6 +9,7 @@ from typing import Annotated, get_args
 import typer
 
 from model.commands import user_errors
+from model.commands.options import CacheOption, DatasetOption, DeviceOption, EncoderOption, ThreadsOption
 from model.devices import pick_device, set_threads
 from model.training.settings import Stage, TrainingError, TrainingSettings
 
@@ -16,7 +17,7 @@ DEFAULTS = TrainingSettings(dataset="")
 
 
 def train(
-    dataset: Annotated[str, typer.Option(help="flickr8k:FOLDER or coco2017:FOLDER.")],
+    dataset: DatasetOption,
     run: Annotated[Path, typer.Option(help="Folder of this run; an unfinished run in it is resumed.")],
     stage: Annotated[
         str,
@@ -26,9 +27,7 @@ def train(
         ),
     ] = "decoder",
     start: Annotated[str, typer.Option(help="Checkpoint folder to go on from; decoder alone needs none.")] = "",
-    encoder: Annotated[
-        str, typer.Option(help="ImageNet weights of a new encoder: torchvision, or a .safetensors file.")
-    ] = DEFAULTS.encoder,
+    encoder: EncoderOption = DEFAULTS.encoder,
     epochs: Annotated[int, typer.Option(min=1)] = DEFAULTS.epochs,
     batch: Annotated[int, typer.Option(min=1, help="Images a step, each with all its captions.")] = DEFAULTS.batch,
     optimizer: Annotated[str, typer.Option(help="adamw or sgd.")] = DEFAULTS.optimizer,
@@ -58,9 +57,9 @@ def train(
     minimum_count: Annotated[int, typer.Option(min=1, help="Rarer words become <unk>.")] = DEFAULTS.minimum_count,
     validation_beam: Annotated[int, typer.Option(min=1)] = DEFAULTS.validation_beam,
     seed: Annotated[int, typer.Option()] = DEFAULTS.seed,
-    cache: Annotated[Path, typer.Option(help="Folder of cached features.")] = Path("cache"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 is one a core.")] = 0,
+    cache: CacheOption = Path("cache"),
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Time a few steps, say what the run will take.")] = False,
 ) -> None:
     """Train a captioner, early-stopped on the BLEU-4 of captions generated for the validation split.

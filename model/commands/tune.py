@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 
 from model.commands import user_errors
+from model.commands.options import CacheOption, DatasetOption, DeviceOption, EncoderOption, ThreadsOption
 from model.training.settings import TrainingSettings
 
 DEFAULTS = TrainingSettings(dataset="")
 
 
 def tune(
-    dataset: Annotated[str, typer.Option(help="flickr8k:FOLDER or coco2017:FOLDER.")],
+    dataset: DatasetOption,
     study: Annotated[Path, typer.Option(help="Folder of this study; an unfinished study in it goes on.")],
     trials: Annotated[int, typer.Option(min=1, help="Trials in all, those of before included.")] = 20,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs a trial.")] = 5,
@@ -29,14 +30,12 @@ def tune(
         ),
     ] = "",
     start: Annotated[str, typer.Option(help="Checkpoint folder to go on from, with its encoder.")] = "",
-    encoder: Annotated[
-        str, typer.Option(help="ImageNet weights of a new encoder: torchvision, or a .safetensors file.")
-    ] = DEFAULTS.encoder,
+    encoder: EncoderOption = DEFAULTS.encoder,
     validation_beam: Annotated[int, typer.Option(min=1)] = DEFAULTS.validation_beam,
     seed: Annotated[int, typer.Option()] = DEFAULTS.seed,
-    cache: Annotated[Path, typer.Option(help="Folder of cached features.")] = Path("cache"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 is one a core.")] = 0,
+    cache: CacheOption = Path("cache"),
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
 ) -> None:
     """Search the settings that train the best decoder, by the BLEU-4 of captions generated for the validation split.
 

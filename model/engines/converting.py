@@ -53,6 +53,15 @@ def found(head: Head, entries: Entries) -> tuple[Path, Path, Verdict] | None:
     return encoder[0], decoder[0], Verdict(**decoder[1]["verdict"])
 
 
+def ensured(folder: Path, head: Head, entries: Entries) -> tuple[Path, Path, Verdict] | None:
+    """As `found`, once what is missing has been converted. Raises EngineError."""
+    here = found(head, entries)
+    if here is None:
+        convert_apart(folder, entries)
+        here = found(head, entries)
+    return here
+
+
 def convert(folder: Path, entries: Entries) -> None:
     """Make what is missing. Raises EngineError, CheckpointError and OSError."""
     make_folder(entries.folder)  # where it cannot be made, that is known before a minute's work

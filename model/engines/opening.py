@@ -18,7 +18,7 @@ from model.captioner import Captioner
 from model.checkpoint import CheckpointError, Head, load, load_head
 from model.devices import pick_device, set_threads
 from model.encoder import Encoder
-from model.engines.converting import CONVERTER, convert_apart, found
+from model.engines.converting import CONVERTER, ensured
 from model.engines.engine import AUTO, INT8, TORCH, Engine, EngineError
 from model.engines.entries import Entries
 from model.engines.int8 import BEGIN, ENCODER, READ, STEP, Int8Decoder, Int8Encoder, Int8Engine
@@ -84,10 +84,7 @@ def on_int8(
     if entries is None:
         with tempfile.TemporaryDirectory(prefix="recaption-engines-") as made:
             return on_int8(folder, head, device, threads, Path(made), shared)
-    kept = Entries(entries, CONVERTER)
-    if found(head, kept) is None:
-        convert_apart(folder, kept)
-    here = found(head, kept)
+    here = ensured(folder, head, Entries(entries, CONVERTER))
     if here is None:
         raise EngineError(f"what was converted is not in {entries}, or not whole; see that it may be written to")
     encoder_at, decoder_at, verdict = here

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from model.checkpoint import CheckpointError, load_head
-from model.engines.converting import CONVERTER, convert_apart, found
+from model.engines.converting import CONVERTER, ensured
 from model.engines.engine import EngineError
 from model.engines.entries import FOLDER, Entries
 from model.store import Store
@@ -24,10 +24,7 @@ def prepare(store: Store, version: str) -> bool:
     if not entries.folder.is_dir():
         return False
     try:
-        head = load_head(folder, verify=False)
-        if found(head, entries) is None:
-            convert_apart(folder, entries)
-        return found(head, entries) is not None
+        return ensured(folder, load_head(folder, verify=False), entries) is not None
     except (EngineError, CheckpointError, OSError) as error:
         log.warning("%s was not converted before its promotion: %s", version, error)
         return False

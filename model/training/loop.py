@@ -1,4 +1,4 @@
-"""The training loop: one for both stages, and for fine-tuning. What follows an epoch is the subclass's."""
+"""The training loop: one for all stages, and for fine-tuning. What follows an epoch is the subclass's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from model.training.batches import Batch, Source, epoch_batches, shares
 from model.training.journal import Journal
 from model.training.learner import Learner
 from model.training.objective import CrossEntropy, Objective
-from model.training.optimise import Average, make_optimizer, rate_factor, set_rate
+from model.training.optimise import Average, make_optimizer, rate_factor, set_rate, trained_part
 from model.training.settings import TrainingSettings
 from model.training.state import Position, load_state, save_state
 from model.training.world import ALONE, World
@@ -73,10 +73,10 @@ class Loop:
 
     def resume(self) -> None:
         """Go on from `state.pt` if there is one, else begin: fresh weights follow from the seed alone."""
-        self.settings.check_resume(self.folder)
-        if self.world.first:
-            self.settings.save(self.folder)
-        self.world.tell(None)
+        with self.world.first_goes_first():
+            self.settings.check_resume(self.folder)
+            if self.world.first:
+                self.settings.save(self.folder)
         if (self.folder / "state.pt").exists():
             self.position = load_state(self.folder / "state.pt", self.checkpoint, self.optimizer, self.average)
             self.journal.forget_after(self.position.step)
@@ -148,7 +148,7 @@ class Loop:
         self.saved = time.monotonic()
         if not self.world.first:
             return
-        trained = self.settings.stage in ("top", "network")
+        trained = trained_part(self.checkpoint.encoder, self.settings.stage) is not None
         save_state(
             self.folder / "state.pt", self.position, self.checkpoint, self.optimizer, self.average, encoder=trained
         )

@@ -51,12 +51,9 @@ def furnish(
     features: Features | None
     cached = cached_part(settings, checkpoint)
     if cached is not None:
-        if world.first:
-            for split in (train, validation):
-                build(split, cached, cache, device=device)
-        world.tell(None)
-        source = CachedSource(train.examples, build(train, cached, cache, device=device))
-        features = build(validation, cached, cache, device=device)
+        with world.first_goes_first():
+            source = CachedSource(train.examples, build(train, cached, cache, device=device))
+            features = build(validation, cached, cache, device=device)
         examples = tuple(validation.examples[row] for row in features.usable)
         validation = Dataset(validation.name, validation.split, examples, validation.problems)
     else:
@@ -83,8 +80,9 @@ def objective(settings: TrainingSettings, train: Dataset, checkpoint: Checkpoint
         return CrossEntropy(settings.label_smoothing)
     encode = checkpoint.vocabulary.encode
     documents = [[[*encode(caption), END] for caption in example.captions] for example in train.examples]
-    bleu = settings.bleu_reward and LinearBleu(settings.bleu_reward, *served(checkpoint, source, settings))
-    reward = Reward(documents, cider=settings.cider_reward, bleu=bleu or None)
+    weight = settings.bleu_reward
+    bleu = LinearBleu(weight, *served(checkpoint, source, settings)) if weight else None
+    reward = Reward(documents, cider=settings.cider_reward, bleu=bleu)
     return SelfCritical(reward, settings.samples, settings.temperature)
 
 

@@ -9,6 +9,8 @@ writes, validates and prints. The run's folder and the cache must be on a disk t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -62,6 +64,15 @@ class World:
         told = [value]
         processes.broadcast_object_list(told)
         return told[0]
+
+    @contextmanager
+    def first_goes_first(self) -> Iterator[None]:
+        """The others begin the block when the first process has ended it: what it has made, they find."""
+        if not self.first:
+            self.tell(None)
+        yield
+        if self.first:
+            self.tell(None)
 
     def joined(self, module: nn.Module) -> nn.Module:
         """`module`, with gradients averaged over all processes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
@@ -19,6 +18,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from model.datasets import load_dataset
+from model.durable import claim
 from model.training.loop import Stopped
 from model.training.prepare import prepare, starting_checkpoint
 from model.training.run import Run
@@ -175,12 +175,10 @@ def pruner() -> MedianPruner:
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """One process a study: another would take up the trial that this one is at. Raises TrainingError."""
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise TrainingError(
-                f"another process works on the study in {folder}; wait for it, or give another --study"
-            ) from None
-        file.write(f"{os.getpid()}\n")
+    held = claim(folder)
+    if held is None:
+        raise TrainingError(f"another process works on the study in {folder}; wait for it, or give another --study")
+    try:
         yield
+    finally:
+        os.close(held)

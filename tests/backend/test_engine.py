@@ -92,7 +92,7 @@ def test_what_is_loaded_at_the_start_leaves_the_main_threads_priority_alone(stor
         seen.append(threading.current_thread().name)
         return inner(folder, version, fleet)
 
-    loader._load = noted  # type: ignore[method-assign, assignment]
+    loader._load = noted  # type: ignore[method-assign, assignment]  # who loads is what is asked
     loader.load(champion(store), Fleet())
     watcher = threading.Thread(target=loader.load, args=(champion(store), Fleet()), name="watcher")
     watcher.start()

@@ -27,7 +27,6 @@ from model.store import Store
 from settings import Settings, load
 from tests.checkpoints import tiny_checkpoint
 from tests.conftest import SETTING_NAMES, SETTING_PREFIXES
-from tests.e2e import chromium
 from tests.e2e.annotator import Annotator
 from trainer.valkey import EmbeddedValkey
 
@@ -171,12 +170,6 @@ def backend(processes: Processes, settings: Settings) -> Backend:
     start_backend(processes, settings)
     wait_for_backend(processes, settings)
     return Backend(settings, find_backend(settings))
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with chromium.started() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -11,11 +11,9 @@ import pytest
 import torch
 
 from model import checkpoint as checkpoints
-from model.checkpoint import Config
-from model.decoder import DecoderConfig
 from model.training.batches import shares
-from model.vocabulary import Vocabulary
-from tests.photos import COLOURS, captions_of, flickr8k_folder
+from tests.checkpoints import squares_checkpoint
+from tests.photos import flickr8k_folder
 
 ROOT = Path(__file__).parents[2]
 # Behind "--", since torchrun would else take --start for an option of its own.
@@ -32,12 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    captions = [caption for colour in COLOURS for side in ("left", "right") for caption in captions_of(colour, side)]
-    vocabulary = Vocabulary.build(captions, 1)
-    decoder = DecoderConfig(len(vocabulary), channels=4 * 32, embedding=16, hidden=24, attention=16, dropout=0.0)
-    config = Config(decoder, encoder_width=4, encoder_blocks=(1, 1, 1, 1))
-    return checkpoints.save(checkpoints.create(config, vocabulary), tmp_path_factory.mktemp("start") / "c", {})
+    return squares_checkpoint(tmp_path_factory.mktemp("start") / "c", 4, embedding=16, hidden=24, dropout=0.0)
 
 
 def train(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from typer.testing import CliRunner
 
 from model.__main__ import app
@@ -22,7 +22,6 @@ from model.report.cards import levels
 from model.report.page import write
 from model.report.thumbnails import SIDE, thumbnail
 from tests.checkpoints import tiny_checkpoint
-from tests.e2e.chromium import started
 from tests.photos import drawn, flickr8k_folder
 
 NASTY = '<img src=x onerror="document.title=1">'
@@ -141,15 +140,15 @@ def test_a_thumbnail_is_small_upright_and_in_proportion(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def window(page: Path) -> Iterator[Page]:
-    with started() as browser:
-        tab = browser.new_page(viewport={"width": 1200, "height": 900})
-        wrong: list[str] = []
-        tab.on("pageerror", lambda error: wrong.append(str(error)))
-        tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        tab.goto(page.as_uri())
-        yield tab
-        assert wrong == []
+def window(page: Path, browser: Browser) -> Iterator[Page]:
+    tab = browser.new_page(viewport={"width": 1200, "height": 900})
+    wrong: list[str] = []
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    tab.goto(page.as_uri())
+    yield tab
+    tab.close()
+    assert wrong == []
 
 
 def names(tab: Page) -> list[str]:

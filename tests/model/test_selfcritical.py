@@ -111,7 +111,7 @@ def test_what_is_worth_more_is_said_more(decoder: Decoder, grid: torch.Tensor) -
     decoder.train()
     for _ in range(60):
         optimizer.zero_grad()
-        objective.loss(decoder, grid, batch).backward()  # type: ignore[no-untyped-call]
+        objective.loss(decoder, grid, batch).backward()  # type: ignore[no-untyped-call]  # torch's own
         optimizer.step()
     assert mean_worth() > 2 * before
 

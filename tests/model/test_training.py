@@ -18,7 +18,6 @@ from typer.testing import CliRunner, Result
 
 from model import checkpoint as checkpoints
 from model.__main__ import app
-from model.checkpoint import Config
 from model.datasets import Example
 from model.decoder import Decoder, DecoderConfig, flatten_targets
 from model.preprocess import read_pixels
@@ -27,7 +26,8 @@ from model.training.optimise import Average, rate_factor
 from model.training.prepare import with_dropout
 from model.training.settings import TrainingError, TrainingSettings
 from model.vocabulary import END, SPECIALS, START, Vocabulary
-from tests.photos import COLOURS, captions_of, flickr8k_folder
+from tests.checkpoints import squares_checkpoint
+from tests.photos import flickr8k_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,12 +40,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained captioner whose vocabulary fits the squares."""
-    torch.manual_seed(0)
-    captions = [caption for colour in COLOURS for side in ("left", "right") for caption in captions_of(colour, side)]
-    vocabulary = Vocabulary.build(captions, 1)
-    decoder = DecoderConfig(len(vocabulary), channels=8 * 32, embedding=32, hidden=48, attention=32, dropout=0.1)
-    config = Config(decoder, encoder_width=8, encoder_blocks=(1, 1, 1, 1))
-    return checkpoints.save(checkpoints.create(config, vocabulary), tmp_path_factory.mktemp("start") / "c", {})
+    return squares_checkpoint(tmp_path_factory.mktemp("start") / "c", 8, embedding=32, hidden=48, dropout=0.1)
 
 
 def arguments(data: Path, run: Path, start: Path, *options: str) -> list[str]:

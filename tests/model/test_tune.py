@@ -13,19 +13,15 @@ from pathlib import Path
 
 import optuna
 import pytest
-import torch
 from optuna.trial import TrialState, create_trial
 from typer.testing import CliRunner, Result
 
-from model import checkpoint as checkpoints
 from model.__main__ import app
-from model.checkpoint import Config
-from model.decoder import DecoderConfig
 from model.training.settings import TrainingSettings
 from model.tuning.space import NAMES, command, parse, suggest
 from model.tuning.study import Plan, Tuning, alone
-from model.vocabulary import Vocabulary
-from tests.photos import COLOURS, captions_of, flickr8k_folder
+from tests.checkpoints import squares_checkpoint
+from tests.photos import flickr8k_folder
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--search", "learning-rate,batch", "--epochs", "3", "--threads", "1", "--validation-beam", "1")
@@ -38,12 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    captions = [caption for colour in COLOURS for side in ("left", "right") for caption in captions_of(colour, side)]
-    vocabulary = Vocabulary.build(captions, 1)
-    decoder = DecoderConfig(len(vocabulary), channels=8 * 32, embedding=32, hidden=48, attention=32, dropout=0.1)
-    config = Config(decoder, encoder_width=8, encoder_blocks=(1, 1, 1, 1))
-    return checkpoints.save(checkpoints.create(config, vocabulary), tmp_path_factory.mktemp("start") / "c", {})
+    return squares_checkpoint(tmp_path_factory.mktemp("start") / "c", 8, embedding=32, hidden=48, dropout=0.1)
 
 
 def arguments(data: Path, start: Path, study: Path, *options: str) -> list[str]:

@@ -9,7 +9,8 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
-from proof import service, soak, start
+from model.bench.memory import memory_mb
+from proof import soak, start
 from proof.__main__ import app
 from proof.service import Backend, task
 from tests.checkpoints import tiny_checkpoint
@@ -90,4 +91,4 @@ def test_a_trial_does_not_pass_for_the_figure(short: list[str]) -> None:
 def test_memory_is_read_of_any_process() -> None:
     with open("/proc/self/stat", encoding="utf-8") as stat:
         number = int(stat.read().split()[0])
-    assert 10 < service.memory_mb(number) <= service.memory_mb(number, "VmHWM")
+    assert 10 < memory_mb(number) <= memory_mb(number, "VmHWM")

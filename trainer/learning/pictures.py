@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -44,6 +45,7 @@ class Pictures:
         """`book` is the address book's file; `studio` tells one Label Studio's addresses from another's."""
         self._fetcher, self._shelf, self._max_pixels = fetcher, shelf, max_pixels
         self._book, self._studio, self._run = book, studio, run
+        self._writing = Lock()
 
     def find(self, addresses: Mapping[str, int], advance: Callable[[int], None] = lambda count: None) -> Found:
         """Put the pictures of these addresses on the shelf. `addresses`: each with a task that it belongs to."""
@@ -62,19 +64,21 @@ class Pictures:
         return found
 
     def _take(self, uri: str, task: int) -> str:
-        return self._shelf.add(self._fetcher.fetch(uri, task_id=task), max_pixels=self._max_pixels)
+        """Noted at once, by who fetched it: a kill costs no more than what each worker has in hand."""
+        key = self._shelf.add(self._fetcher.fetch(uri, task_id=task), max_pixels=self._max_pixels)
+        with self._writing:
+            append_row(self._book, {"address": self._digest(uri), "key": key, "run": self._run})
+        return key
 
     def _note(self, uri: str, result: Callable[[], str], found: Found) -> None:
         try:
-            found.keys[uri] = key = result()
+            found.keys[uri] = result()
         except ImageFetchError as error:
             found.failed["not fetched"] += 1
             found.example = found.example or str(error)
         except ImageError as error:
             found.failed["not decoded"] += 1
             found.example = found.example or str(error)
-        else:
-            append_row(self._book, {"address": self._digest(uri), "key": key, "run": self._run})
 
     def _remembered(self, addresses: Mapping[str, int]) -> dict[str, str]:
         book = {row["address"]: row for row in read_log(self._book)}

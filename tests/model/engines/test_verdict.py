@@ -56,4 +56,4 @@ def test_the_rank_is_what_the_search_found(checkpoint: Checkpoint, grid: torch.T
     ],
 )
 def test_where_the_limits_are(change: dict[str, float], fine: bool) -> None:
-    assert (replace(Verdict(35, LEAST_SAME, MOST_LOSS), **change).fault == "") is fine  # type: ignore[arg-type]
+    assert (replace(Verdict(35, LEAST_SAME, MOST_LOSS), **change).fault == "") is fine  # type: ignore[arg-type]  # of any field
