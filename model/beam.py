@@ -31,11 +31,19 @@ class Hypothesis:
     attention: Tensor  # (words, 49)
 
 
-@torch.inference_mode()
 def beam_search(
     decoder: Stepper, grid: Tensor, beam: int, *, max_words: int = MAX_WORDS, length_power: float = 0.0
 ) -> list[Hypothesis]:
-    """Grid features (B, 49, C) to the best caption of each image.
+    """Grid features (B, 49, C) to the best caption of each image."""
+    ranked = ranked_hypotheses(decoder, grid, beam, max_words=max_words, length_power=length_power)
+    return [found[0] for found in ranked]
+
+
+@torch.inference_mode()
+def ranked_hypotheses(
+    decoder: Stepper, grid: Tensor, beam: int, *, max_words: int = MAX_WORDS, length_power: float = 0.0
+) -> list[list[Hypothesis]]:
+    """Grid features (B, 49, C) to the captions that each image's search ended with, K at most, the best first.
 
     Hypotheses are ranked by log-probability / steps ** length_power: 0 is the plain sum, 1 the mean per word.
     """
@@ -69,7 +77,7 @@ def beam_search(
         state, looks = state.select(chosen), looks[chosen]
     else:
         finish_running(finished, totals, tokens, looks, beam)
-    return [max(done, key=lambda h: h.log_probability / h.steps**length_power) for done in finished]
+    return [sorted(done, key=lambda h: -h.log_probability / h.steps**length_power) for done in finished]
 
 
 def captions(

@@ -15,6 +15,13 @@ from model.training.settings import Stage, TrainingError, TrainingSettings
 
 DEFAULTS = TrainingSettings(dataset="")
 
+ProposalsOption = Annotated[int, typer.Option(min=1, help="Captions proposed of a photo, consensus stage only.")]
+KeptOption = Annotated[int, typer.Option(min=1, help="Captions learnt of a photo, consensus stage only.")]
+SamplesOption = Annotated[int, typer.Option(min=2, help="Captions sampled of a photo, reward stage only.")]
+TemperatureOption = Annotated[
+    float, typer.Option(min=0.01, help="Below 1, samples are nearer to what is served; reward stage only.")
+]
+
 
 def train(
     dataset: DatasetOption,
@@ -23,7 +30,8 @@ def train(
         str,
         typer.Option(
             help="decoder: over cached features. top: and the last stage of the ResNet. "
-            "network: everything, from photos. reward: self-critical, over cached features."
+            "network: everything, from photos. consensus: the decoder, on the captions that agree best with the "
+            "others. reward: self-critical, over cached features."
         ),
     ] = "decoder",
     start: Annotated[str, typer.Option(help="Checkpoint folder to go on from; decoder alone needs none.")] = "",
@@ -44,12 +52,10 @@ def train(
         int, typer.Option(min=1, help="Epochs without a better BLEU-4 before it stops.")
     ] = DEFAULTS.patience,
     dropout: Annotated[float, typer.Option(min=0, max=1)] = DEFAULTS.dropout,
-    samples: Annotated[
-        int, typer.Option(min=2, help="Captions sampled of a photo, reward stage only.")
-    ] = DEFAULTS.samples,
-    temperature: Annotated[
-        float, typer.Option(min=0.01, help="Below 1, samples are nearer to what is served; reward stage only.")
-    ] = DEFAULTS.temperature,
+    proposals: ProposalsOption = DEFAULTS.proposals,
+    kept: KeptOption = DEFAULTS.kept,
+    samples: SamplesOption = DEFAULTS.samples,
+    temperature: TemperatureOption = DEFAULTS.temperature,
     cider_reward: Annotated[
         float, typer.Option(min=0, help="What CIDEr-D weighs in the reward.")
     ] = DEFAULTS.cider_reward,
@@ -85,6 +91,8 @@ def train(
             label_smoothing=label_smoothing,
             ema=ema,
             patience=patience,
+            proposals=proposals,
+            kept=kept,
             samples=samples,
             temperature=temperature,
             cider_reward=cider_reward,

@@ -33,7 +33,8 @@ LEAST_S = 10.0  # the steps are timed for so long, over the same few photos
 
 @dataclass(frozen=True)
 class Forecast:
-    """Rates are per second, sizes in bytes. `encode_rate` is 0 for a stage that trains from photos."""
+    """Rates are per second, sizes in bytes. `encode_rate` is 0 for a stage that trains from photos, `propose_rate` for
+    one that learns from people's captions alone."""
 
     photos: int
     captions: int
@@ -41,6 +42,7 @@ class Forecast:
     epochs: int
     missing: int
     encode_rate: float
+    propose_rate: float
     feature_bytes: int
     step_rate: float
     validation_rate: float
@@ -53,12 +55,16 @@ class Forecast:
         return self.missing / self.encode_rate if self.encode_rate else 0.0
 
     @property
+    def proposals_s(self) -> float:
+        return self.photos / self.propose_rate if self.propose_rate else 0.0
+
+    @property
     def epoch_s(self) -> float:
         return self.photos / self.step_rate + self.validated / self.validation_rate + self.save_s
 
     @property
     def whole_s(self) -> float:
-        return self.features_s + self.epochs * self.epoch_s
+        return self.features_s + self.proposals_s + self.epochs * self.epoch_s
 
 
 def forecast(settings: TrainingSettings, cache: Path, device: str) -> Forecast:
@@ -70,9 +76,13 @@ def forecast(settings: TrainingSettings, cache: Path, device: str) -> Forecast:
     missing = sum(to_encode(cache_folder(cache, split, part), split) for split in (train, validation)) if part else 0
     with tempfile.TemporaryDirectory(prefix="dry-run-") as name:
         scratch = Path(name)
-        run, encoding_s = timed(
-            lambda: furnish(settings, scratch / "run", scratch / "cache", device, checkpoint, few, fewer)
-        )
+
+        def furnished(name: str) -> tuple[Run, float]:
+            return timed(lambda: furnish(settings, scratch / name, scratch / "cache", device, checkpoint, few, fewer))
+
+        _, all_s = furnished("first")
+        run, proposing_s = furnished("run")  # the features are there now: what is left is done anew in every run
+        encoding_s = max(all_s - proposing_s, 1e-9)
         run.resume()
         step_rate = steps(run)
         validation_s, save_s = end(run)
@@ -84,6 +94,7 @@ def forecast(settings: TrainingSettings, cache: Path, device: str) -> Forecast:
             epochs=settings.epochs,
             missing=missing,
             encode_rate=encoded / encoding_s if part else 0.0,
+            propose_rate=len(few.examples) / proposing_s if settings.stage == "consensus" else 0.0,
             feature_bytes=size(scratch / "cache") // encoded * missing,
             step_rate=step_rate,
             validation_rate=len(run.validation.examples) / validation_s,
@@ -147,7 +158,7 @@ def peak_memory(device: str) -> int:
 
 def describe(found: Forecast, settings: TrainingSettings, folder: Path, cache: Path, device: str) -> Iterator[str]:
     """The forecast as lines to print."""
-    per_photo = found.captions / found.photos
+    per_photo = settings.kept if settings.stage == "consensus" else found.captions / found.photos
     yield f"dry run of the {settings.stage} stage on {device}, {torch.get_num_threads()} CPU threads; nothing is kept"
     train = f"train {found.photos:,} photos with {found.captions:,} captions"
     yield f"data      {train}, validation {found.validated:,} photos"
@@ -155,6 +166,11 @@ def describe(found: Forecast, settings: TrainingSettings, folder: Path, cache: P
         yield (
             f"features  {found.missing:,} photos still to encode at {found.encode_rate:.1f} a second: "
             f"{duration(found.features_s)}"
+        )
+    if found.propose_rate:
+        yield (
+            f"proposals {found.photos:,} photos to caption at {found.propose_rate:.1f} a second: "
+            f"{duration(found.proposals_s)}"
         )
     yield f"step      {found.step_rate:.1f} photos, {found.step_rate * per_photo:.0f} captions a second"
     yield (

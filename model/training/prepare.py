@@ -17,6 +17,7 @@ from model.decoder import Decoder, DecoderConfig
 from model.encoder import Body, Encoder, imagenet_weights, load_weights
 from model.features import Features, build, read_or_none
 from model.training.batches import CachedSource, PhotoSource, Source, epoch_batches
+from model.training.consensus import found_or_chosen
 from model.training.objective import CrossEntropy, Objective
 from model.training.reward import LinearBleu, Reward
 from model.training.run import Run
@@ -25,7 +26,7 @@ from model.training.settings import TrainingError, TrainingSettings
 from model.training.world import ALONE, World
 from model.vocabulary import END, Vocabulary
 
-# Photos whose captions show the reward stage how good served captions are.
+# Photos whose captions show how good served captions are.
 SERVED, BATCH = 500, 50
 
 
@@ -61,7 +62,15 @@ def furnish(
         source, features = PhotoSource(train.examples, settings.seed), None
     for line in (*train.problems.lines(), *validation.problems.lines()) if world.first else ():
         print(line)
-    goal = objective(settings, train, checkpoint, source)
+    goal: Objective = CrossEntropy(settings.label_smoothing)
+    if settings.stage == "reward":
+        reward = reward_of(settings, train, checkpoint, source)
+        goal = SelfCritical(reward, settings.samples, settings.temperature)
+    elif settings.stage == "consensus":
+        reward = reward_of(settings, train, checkpoint, source)
+        chosen, asked = folder / "captions.json", {"proposals": settings.proposals, "kept": settings.kept}
+        with world.first_goes_first():
+            source = found_or_chosen(chosen, checkpoint, source, reward, **asked, device=device, silent=not world.first)
     return Run(
         folder, settings, checkpoint, source, train, validation, features, device=device, objective=goal, world=world
     )
@@ -74,16 +83,13 @@ def cached_part(settings: TrainingSettings, checkpoint: Checkpoint) -> Encoder |
     return Body(checkpoint.encoder) if settings.stage == "top" else checkpoint.encoder
 
 
-def objective(settings: TrainingSettings, train: Dataset, checkpoint: Checkpoint, source: Source) -> Objective:
-    """What the stage makes smaller; the reward stage knows what the train split says, and what the checkpoint does."""
-    if settings.stage != "reward":
-        return CrossEntropy(settings.label_smoothing)
+def reward_of(settings: TrainingSettings, train: Dataset, checkpoint: Checkpoint, source: Source) -> Reward:
+    """What a caption is worth, by what the train split says and by what the checkpoint says now."""
     encode = checkpoint.vocabulary.encode
     documents = [[[*encode(caption), END] for caption in example.captions] for example in train.examples]
     weight = settings.bleu_reward
     bleu = LinearBleu(weight, *served(checkpoint, source, settings)) if weight else None
-    reward = Reward(documents, cider=settings.cider_reward, bleu=bleu)
-    return SelfCritical(reward, settings.samples, settings.temperature)
+    return Reward(documents, cider=settings.cider_reward, bleu=bleu)
 
 
 def served(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-Stage = Literal["decoder", "top", "network", "reward"]
+Stage = Literal["decoder", "top", "network", "consensus", "reward"]
 
 
 class TrainingError(ValueError):
@@ -37,9 +37,13 @@ class TrainingSettings:
 
     dropout: float = 0.5
 
-    # reward stage only: captions sampled of an image and at what temperature, and what the two rewards weigh
+    # consensus stage only: captions that the model proposes of an image, and how many are learnt of all there are
+    proposals: int = 8
+    kept: int = 3
+    # reward stage only: captions sampled of an image and at what temperature
     samples: int = 5
     temperature: float = 0.5
+    # consensus and reward stages: what the two measures of a caption weigh
     cider_reward: float = 1.0
     bleu_reward: float = 1.0
 

@@ -34,15 +34,16 @@ def dry_run(data: Path, stage: str, *options: str) -> Result:
     return CliRunner().invoke(app, ["train", *fixed, *folders, "--dry-run", *options])
 
 
-@pytest.mark.parametrize("stage", ["decoder", "network"])
-def test_a_dry_run_says_what_both_stages_take_and_keeps_nothing(data: Path, stage: str) -> None:
+@pytest.mark.parametrize("stage", ["decoder", "network", "consensus"])
+def test_a_dry_run_says_what_a_stage_takes_and_keeps_nothing(data: Path, stage: str) -> None:
     done = dry_run(data, stage)
     assert done.exit_code == 0, done.output
     assert f"dry run of the {stage} stage on cpu, 1 CPU threads" in done.stdout
     assert "train 12 photos with 36 captions, validation 4 photos" in done.stdout
     rates = re.search(r"step +([\d.]+) photos, (\d+) captions a second", done.stdout)
     assert rates and float(rates[2]) == pytest.approx(3 * float(rates[1]), abs=1)
-    assert ("16 photos still to encode" in done.stdout) is (stage == "decoder")
+    assert ("16 photos still to encode" in done.stdout) is (stage != "network")
+    assert ("12 photos to caption" in done.stdout) is (stage == "consensus")
     for said in ("to train, about", "in all    about", "for the run in", "memory "):
         assert said in done.stdout
     assert sorted(path.name for path in data.parent.iterdir()) == ["squares", "start"]
@@ -66,6 +67,7 @@ def test_the_parts_add_up() -> None:
         epochs=10,
         missing=7000,
         encode_rate=14.0,
+        propose_rate=15.0,
         feature_bytes=1_400_000_000,
         step_rate=30.0,
         validation_rate=25.0,
@@ -73,9 +75,14 @@ def test_the_parts_add_up() -> None:
         run_bytes=300_000_000,
         memory_bytes=2_100_000_000,
     )
-    assert found.epoch_s == 200 + 40 + 2 and found.whole_s == 500 + 2420
+    assert found.epoch_s == 200 + 40 + 2 and found.whole_s == 500 + 400 + 2420
     said = "\n".join(describe(found, TrainingSettings("flickr8k:x"), Path("run"), Path("cache"), "cpu"))
-    for part in ("8 min 20 s", "3 min 20 s to train, about 40 s to validate, 2 s to save", "about 48 min 40 s"):
+    for part in (
+        "8 min 20 s",
+        "3 min 20 s to train, about 40 s to validate, 2 s to save",
+        "6 min 40 s",
+        "about 55 min 20 s",
+    ):
         assert part in said
     assert "1.4 GB for features in cache" in said and "memory    2.1 GB" in said and "150 captions a second" in said
 

@@ -132,13 +132,16 @@ def test_the_frozen_encoder_stays_as_it_was(trained: Path, start: Path) -> None:
     assert ours["decoder.safetensors"] != theirs["decoder.safetensors"]
 
 
-def test_the_reward_stage_goes_on_from_a_trained_decoder(data: Path, trained: Path, tmp_path: Path) -> None:
-    options = ("--stage", "reward", "--epochs", "2", "--learning-rate", "1e-4", "--dropout", "0.1", "--samples", "3")
+@pytest.mark.parametrize(("stage", "own"), [("reward", ("--samples", "3")), ("consensus", ("--proposals", "3"))])
+def test_a_later_stage_of_the_decoder_goes_on_from_a_trained_one(
+    data: Path, trained: Path, tmp_path: Path, stage: str, own: tuple[str, ...]
+) -> None:
+    options = ("--stage", stage, "--epochs", "2", "--learning-rate", "1e-4", "--dropout", "0.1", *own)
     done = train(data, tmp_path / "run", trained / "best", *options)
     assert done.exit_code == 0, done.stderr
     before = json.loads((trained / "best" / "manifest.json").read_text())
     after = json.loads((tmp_path / "run" / "last" / "manifest.json").read_text())
-    assert after["parent"] == before["id"] and after["training"]["stage"] == "reward"
+    assert after["parent"] == before["id"] and after["training"]["stage"] == stage
     assert after["files"]["decoder.safetensors"]["sha256"] != before["files"]["decoder.safetensors"]["sha256"]
     assert after["validation"]["bleu"][3] > 0.9 * before["validation"]["bleu"][3]
 
@@ -227,7 +230,7 @@ def test_sgd_learns_too(data: Path, start: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--stage", "both"), "--stage 'both': accepted are decoder, top, network, reward"),
+        (("--stage", "both"), "--stage 'both': accepted are decoder, top, network, consensus, reward"),
         (("--optimizer", "adam2"), "--optimizer 'adam2': accepted are adamw, sgd"),
         (("--start", "/nowhere"), "is /nowhere a checkpoint folder"),
         (("--dataset", "flickr8k:/nowhere"), "no folder at /nowhere"),
