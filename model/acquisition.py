@@ -11,7 +11,6 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.vq import kmeans2
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 
@@ -44,6 +43,9 @@ def turns(confidence: Floats, labels: NDArray[np.int32]) -> list[int]:
 
 def clusters(pooled: Floats, seed: int) -> NDArray[np.int32]:
     """A cluster's number for each photo (N,): about the square root of N clusters, by direction of the features."""
+    # Imported here: it takes a third of a second, which a backend that starts has no use for.
+    from scipy.cluster.vq import kmeans2
+
     count = len(pooled)
     if count < 4:
         return np.zeros(count, dtype=np.int32)
