@@ -94,6 +94,14 @@ def settle(stage: Path, final: Path) -> None:
             raise
 
 
+def remove(final: Path) -> None:
+    """Take a version away, whole: what a process leaves that dies here is a stage, which the next publisher sweeps."""
+    gone = final.with_name(f".{final.name}.{uuid.uuid4().hex}.stage")
+    final.rename(gone)
+    sync(final.parent)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def _holders(manifests: dict[Path, dict[str, Any]], manifest: dict[str, Any], name: str) -> list[Path]:
     """The versions whose manifests state this very file."""
     wanted = manifest["files"][name]

@@ -66,6 +66,20 @@ class Store:
         publish(checkpoint, manifest, self.root / "versions" / version)
         return version
 
+    def remove(self, version: str) -> None:
+        """Take a version away for good. Raises StoreError when there is none, when a pointer names it or would go back
+        to it, or when a pointer cannot be read; OSError when the disk is read-only.
+        """
+        from model.publish import remove
+
+        folder = self.folder(version)
+        with self._lock():
+            for name, ref in self.refs().items():
+                if version in (ref.version, ref.previous):
+                    does = "serves" if version == ref.version else "is what a rollback would go back to in"
+                    raise StoreError(f"{version} stays: it {does} {name!r}. Promote another version there first")
+            remove(folder)
+
     def champion(self, project: str = "default") -> Champion | None:
         """The champion of a project, of `default` where it has none of its own, None in an empty store.
 

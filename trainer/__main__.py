@@ -2,7 +2,7 @@
 
 from model.lazy import command_line
 
-COMMANDS = ("work", "train", "history", "promote", "rollback")
+COMMANDS = ("work", "train", "history", "promote", "rollback", "prune")
 
 app = command_line("trainer", COMMANDS, __doc__)
 

@@ -77,6 +77,19 @@ def test_promote_an_unknown_version_lists_those_there_are(store: Store) -> None:
     assert "no version 'recaption-none'" in said and all(version in said for version in store.versions())
 
 
+def test_prune_removes_what_serves_nowhere_unless_it_is_a_dry_run(store: Store) -> None:
+    first, second = store.versions()
+    done = trainer("prune")
+    assert done.exit_code == 0 and "removed: versions: 0" in done.output  # both are of today
+    os.utime(store.folder(second), (1e9, 1e9))
+    done = trainer("prune", "--older-than", "7", "--dry-run")
+    assert done.exit_code == 0 and second in done.output and "would be removed: versions: 1" in done.output
+    assert set(store.versions()) == {first, second}
+    done = trainer("prune", "--older-than", "7")
+    assert done.exit_code == 0 and "removed: versions: 1, converted models: 0" in done.output
+    assert store.versions() == [first]
+
+
 def test_rollback_goes_back_and_forth(store: Store) -> None:
     first, second = store.versions()
     store.promote(second, "7", expect_epoch=None, by="run one", reason="better")
