@@ -31,6 +31,8 @@ class Network:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = SEVERITY
+        # A plan of the memory for each batch size, each with a block of its own, is 100 MB more and no faster.
+        options.enable_mem_pattern = False
         # Threads that spin while they wait take the cores from those that decode pictures and answer requests.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         source = model if isinstance(model, bytes) else str(model)
