@@ -36,7 +36,7 @@ def publish(checkpoint: Path, manifest: dict[str, Any], final: Path) -> None:
 def staged(final: Path) -> Iterator[Path]:
     """A new stage for `final`, held while it is filled; what dead processes left is swept before."""
     versions = final.parent
-    stage = versions / f".{final.name}.{uuid.uuid4().hex}.stage"
+    stage = stage_for(final)
     with locked(versions / ".lock"):
         sweep(versions)
         stage.mkdir()
@@ -47,6 +47,11 @@ def staged(final: Path) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)  # gone already, unless this publication failed or came second
         if held is not None:
             os.close(held)
+
+
+def stage_for(final: Path) -> Path:
+    """A name beside `final` that nobody has, and that `sweep` knows."""
+    return final.with_name(f".{final.name}.{uuid.uuid4().hex}.stage")
 
 
 def sweep(versions: Path) -> None:
@@ -96,7 +101,7 @@ def settle(stage: Path, final: Path) -> None:
 
 def remove(final: Path) -> None:
     """Take a version away, whole: what a process leaves that dies here is a stage, which the next publisher sweeps."""
-    gone = final.with_name(f".{final.name}.{uuid.uuid4().hex}.stage")
+    gone = stage_for(final)
     final.rename(gone)
     sync(final.parent)
     shutil.rmtree(gone, ignore_errors=True)

@@ -8,7 +8,7 @@ Phan et al., 2017). Each round proposes from a better model: to go on, start the
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -38,22 +38,12 @@ class Consensus:
         return inputs, [self.captions[item] for item in items]
 
 
-def found_or_chosen(
-    path: Path,
-    checkpoint: Checkpoint,
-    source: Source,
-    reward: Reward,
-    *,
-    proposals: int,
-    kept: int,
-    device: str = "cpu",
-    silent: bool = False,
-) -> Consensus:
+def settled(path: Path, chosen: Callable[[], list[list[str]]]) -> list[list[str]]:
     """The captions in the file at `path`, which a run keeps so as to go on with the same; chosen where it is not."""
     if not path.exists():
-        captions = choose(checkpoint, source, reward, proposals, kept, device, silent=silent)
-        replace(path, json.dumps(captions, ensure_ascii=False, indent=0) + "\n")
-    return Consensus(source, json.loads(path.read_text(encoding="utf-8")))
+        replace(path, json.dumps(chosen(), ensure_ascii=False, indent=0) + "\n")
+    found: list[list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def choose(
@@ -63,13 +53,11 @@ def choose(
     proposals: int,
     kept: int,
     device: str = "cpu",
-    *,
-    silent: bool = False,
 ) -> list[list[str]]:
     """For each item the `kept` best captions, the best first; `proposals` is the beam that the model proposes from."""
     decoder, vocabulary = checkpoint.decoder.to(device).eval(), checkpoint.vocabulary
     chosen: list[list[str]] = []
-    with Progress("proposals", len(source), silent=silent) as progress:
+    with Progress("proposals", len(source)) as progress:
         for start in range(0, len(source), BATCH):
             inputs, written = source.load(range(start, min(start + BATCH, len(source))), 0)
             found = ranked_hypotheses(decoder, inputs.to(device), proposals)

@@ -11,7 +11,7 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from model.datasets import Dataset, load_dataset
-from model.features import DONE, cache_folder
+from model.features import DONE, build, cache_folder
 from model.training.prepare import cached_part, furnish, starting_checkpoint
 from model.training.run import Run
 from model.training.settings import TrainingSettings
@@ -76,13 +76,13 @@ def forecast(settings: TrainingSettings, cache: Path, device: str) -> Forecast:
     missing = sum(to_encode(cache_folder(cache, split, part), split) for split in (train, validation)) if part else 0
     with tempfile.TemporaryDirectory(prefix="dry-run-") as name:
         scratch = Path(name)
-
-        def furnished(name: str) -> tuple[Run, float]:
-            return timed(lambda: furnish(settings, scratch / name, scratch / "cache", device, checkpoint, few, fewer))
-
-        _, all_s = furnished("first")
-        run, proposing_s = furnished("run")  # the features are there now: what is left is done anew in every run
-        encoding_s = max(all_s - proposing_s, 1e-9)
+        started = time.monotonic()
+        if part:
+            for split in (few, fewer):
+                build(split, part, scratch / "cache", device=device)
+        encoded_at = time.monotonic()
+        run = furnish(settings, scratch / "run", scratch / "cache", device, checkpoint, few, fewer)
+        proposing_s = time.monotonic() - encoded_at
         run.resume()
         step_rate = steps(run)
         validation_s, save_s = end(run)
@@ -93,7 +93,7 @@ def forecast(settings: TrainingSettings, cache: Path, device: str) -> Forecast:
             validated=len(validation.examples),
             epochs=settings.epochs,
             missing=missing,
-            encode_rate=encoded / encoding_s if part else 0.0,
+            encode_rate=encoded / (encoded_at - started) if part else 0.0,
             propose_rate=len(few.examples) / proposing_s if settings.stage == "consensus" else 0.0,
             feature_bytes=size(scratch / "cache") // encoded * missing,
             step_rate=step_rate,
@@ -117,11 +117,6 @@ def to_encode(folder: Path, split: Dataset) -> int:
         return len(split.examples)
     state = np.load(folder / "state.npy", mmap_mode="r")
     return len(split.examples) - int(np.count_nonzero(state >= DONE))
-
-
-def timed(work: Callable[[], Run]) -> tuple[Run, float]:
-    started = time.monotonic()
-    return work(), time.monotonic() - started
 
 
 def steps(run: Run) -> float:

@@ -17,7 +17,7 @@ from model.decoder import Decoder, DecoderConfig
 from model.encoder import Body, Encoder, imagenet_weights, load_weights
 from model.features import Features, build, read_or_none
 from model.training.batches import CachedSource, PhotoSource, Source, epoch_batches
-from model.training.consensus import found_or_chosen
+from model.training.consensus import Consensus, choose, settled
 from model.training.objective import CrossEntropy, Objective
 from model.training.reward import LinearBleu, Reward
 from model.training.run import Run
@@ -67,10 +67,9 @@ def furnish(
         reward = reward_of(settings, train, checkpoint, source)
         goal = SelfCritical(reward, settings.samples, settings.temperature)
     elif settings.stage == "consensus":
-        reward = reward_of(settings, train, checkpoint, source)
-        chosen, asked = folder / "captions.json", {"proposals": settings.proposals, "kept": settings.kept}
         with world.first_goes_first():
-            source = found_or_chosen(chosen, checkpoint, source, reward, **asked, device=device, silent=not world.first)
+            captions = settled(folder / "captions.json", lambda: consensus(settings, train, checkpoint, source, device))
+        source = Consensus(source, captions)
     return Run(
         folder, settings, checkpoint, source, train, validation, features, device=device, objective=goal, world=world
     )
@@ -90,6 +89,14 @@ def reward_of(settings: TrainingSettings, train: Dataset, checkpoint: Checkpoint
     weight = settings.bleu_reward
     bleu = LinearBleu(weight, *served(checkpoint, source, settings)) if weight else None
     return Reward(documents, cider=settings.cider_reward, bleu=bleu)
+
+
+def consensus(
+    settings: TrainingSettings, train: Dataset, checkpoint: Checkpoint, source: Source, device: str
+) -> list[list[str]]:
+    """For each item of the source the captions that the consensus stage learns."""
+    reward = reward_of(settings, train, checkpoint, source)
+    return choose(checkpoint, source, reward, settings.proposals, settings.kept, device)
 
 
 def served(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from model import checkpoint as checkpoints
 from model.beam import beam_search, ranked_hypotheses
 from model.checkpoint import Checkpoint
-from model.training.consensus import best, choose, found_or_chosen
+from model.training.consensus import Consensus, best, choose, settled
 from model.training.reward import Reward
 from model.vocabulary import END, Vocabulary, join
 from tests.checkpoints import tiny_checkpoint
@@ -95,10 +96,11 @@ def test_proposals_are_the_search_s_own_the_best_first(tmp_path: Path) -> None:
 def test_a_run_keeps_what_it_chose(tmp_path: Path) -> None:
     checkpoint, source = captioner(tmp_path / "checkpoint")
     path = tmp_path / "run" / "captions.json"
-    first = found_or_chosen(path, checkpoint, source, worth(checkpoint), proposals=3, kept=2)
+    chosen = partial(choose, checkpoint, source, worth(checkpoint), 3, 2)
+    first = settled(path, chosen)
     reads = source.reads
-    again = found_or_chosen(path, checkpoint, source, worth(checkpoint), proposals=3, kept=2)
-    assert source.reads == reads and again.captions == first.captions == json.loads(path.read_text())
-    inputs, captions = again.load([4, 1], 0)
-    assert torch.equal(inputs, source.grid[[4, 1]]) and captions == [first.captions[4], first.captions[1]]
+    again = settled(path, chosen)
+    assert source.reads == reads and again == first == json.loads(path.read_text())
+    inputs, captions = Consensus(source, again).load([4, 1], 0)
+    assert torch.equal(inputs, source.grid[[4, 1]]) and captions == [first[4], first[1]]
     assert all(len(group) == 2 for group in captions)

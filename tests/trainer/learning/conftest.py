@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkpoints import squares_checkpoint
 from tests.labeling.servers import serving
 from tests.photos import flickr8k_folder
-from tests.trainer.learning.world import StandIn, World, squares_checkpoint
+from tests.trainer.learning.world import StandIn, World
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +19,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return squares_checkpoint(tmp_path_factory.mktemp("untrained") / "checkpoint")
+    return squares_checkpoint(tmp_path_factory.mktemp("untrained") / "c", 8, embedding=32, hidden=48, dropout=0.1)
 
 
 @pytest.fixture

@@ -11,13 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import torch
-
-from model import checkpoint as checkpoints
-from model.checkpoint import Config
-from model.decoder import DecoderConfig
 from model.store import Store
-from model.vocabulary import Vocabulary
 from settings import Settings, load
 from tests.labeling.configs import CAPTION, IMAGE, view
 from tests.labeling.servers import Asked, Reply, Server, as_json
@@ -74,15 +68,6 @@ class StandIn:
             after = asked["filters"]["items"][0]["value"]
             found = [task for task in self.tasks if task["id"] > after]
         return {"tasks": found[: int(query["page_size"][0])], "total": len(found)}
-
-
-def squares_checkpoint(folder: Path) -> Path:
-    """An untrained captioner whose vocabulary fits the squares."""
-    torch.manual_seed(0)
-    vocabulary = Vocabulary.build([c for kind in KINDS for c in captions_of(*kind)], 1)
-    decoder = DecoderConfig(len(vocabulary), channels=8 * 32, embedding=32, hidden=48, attention=32, dropout=0.1)
-    config = Config(decoder, encoder_width=8, encoder_blocks=(1, 1, 1, 1))
-    return checkpoints.save(checkpoints.create(config, vocabulary), folder, {})
 
 
 class World:
