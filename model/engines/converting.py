@@ -40,7 +40,7 @@ from model.preprocess import to_float
 log = logging.getLogger(__name__)
 
 # Part of every entry's name: changes whenever the same weights would be converted to something else.
-CONVERTER = "int8-1"
+CONVERTER = "int8-2"
 BATCH = 4
 FLOATS, INTEGERS = "seen.float32.npy", "seen.int8.npy"
 

@@ -6,7 +6,8 @@
 
 Each row is quantised by its own largest value, while the graph runs. So the decoder needs no calibration, and what is
 said of one image cannot depend on those that share its batch. Attention, gates and sums stay in float32: all but the
-large matrix products, in which nearly all of the time goes.
+large matrix products, in which nearly all of the time goes. The last two of these, which end in the scores, stay so
+too: in eight bits they change more captions than all the others together, and save a millisecond of a caption.
 """
 
 from __future__ import annotations
@@ -75,11 +76,12 @@ def step_graph(decoder: Decoder) -> bytes:
     before = writer.rounded(hidden, sizes.hidden)
     context, weights = writer.attend(decoder, before, values, keys)
     gate = graph.node("Sigmoid", writer.product([before], decoder.gate.weight, decoder.gate.bias))
-    seen = writer.rounded(graph.node("Mul", gate, context), sizes.hidden)  # (R, H)
-    hidden, cell = writer.lstm(decoder, [writer.rounded(embedded, sizes.embedding), seen, before], cell)
-    both = [writer.rounded(hidden, sizes.hidden), seen]  # (R, 2H)
-    output = graph.node("Add", writer.product(both, decoder.output.weight, decoder.output.bias), embedded)  # (R, E)
-    scores = writer.linear(output, decoder.embedding.weight, decoder.bias)  # (R, V)
+    gated = graph.node("Mul", gate, context)  # (R, H)
+    inputs = [writer.rounded(embedded, sizes.embedding), writer.rounded(gated, sizes.hidden), before]
+    hidden, cell = writer.lstm(decoder, inputs, cell)
+    both = graph.node("Concat", hidden, gated, axis=1)  # (R, 2H)
+    output = graph.node("Add", writer.exact(both, decoder.output.weight, decoder.output.bias), embedded)  # (R, E)
+    scores = writer.exact(output, decoder.embedding.weight, decoder.bias)  # (R, V)
 
     graph.output(scores, np.float32, ["rows", sizes.vocabulary])
     graph.output(hidden, np.float32, ["rows", sizes.hidden])
@@ -114,6 +116,12 @@ class Writer:
         kept = graph.node("Mul", graph.node("Sigmoid", keep), cell)
         cell = graph.node("Add", kept, graph.node("Mul", graph.node("Sigmoid", enter), graph.node("Tanh", new)))
         return graph.node("Mul", graph.node("Sigmoid", leave), graph.node("Tanh", cell)), cell
+
+    def exact(self, x: str, weight: Tensor, bias: Tensor) -> str:
+        graph = self.graph
+        product = graph.node("MatMul", x, graph.constant(weight.T.contiguous().numpy()))
+        found: str = graph.node("Add", product, graph.constant(bias.numpy()))
+        return found
 
     def linear(self, x: str, weight: Tensor, bias: Tensor) -> str:
         return self.product([self.rounded(x, weight.shape[1])], weight, bias)

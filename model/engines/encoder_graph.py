@@ -15,6 +15,7 @@ from model.encoder import GRID, Encoder
 from model.engines.calibration import INPUT, Ranges
 from model.engines.onnx_file import RUNTIME, Graph
 from model.engines.quantise import WEIGHT_ZERO, Range, Weights
+from model.engines.rounding import is_wide
 from model.engines.walk import Layer, walk
 from model.preprocess import SIZE
 
@@ -47,9 +48,10 @@ class Writer:
         if not layer.relu:
             return self._sums(x, layer)
         graph, size = self.graph, layer.weight.shape[-1]
-        levels, scale = self._weights[layer.name]
-        parts = (graph.constant(one) for one in (levels, scale, np.zeros(len(scale), np.int8)))
-        weight = graph.node("DequantizeLinear", *parts, axis=0)
+        weights = self._weights[layer.name]
+        levels, scale = (weights.wide() if is_wide(layer) else weights.levels), weights.scale
+        zeros = np.full(len(scale), WEIGHT_ZERO if is_wide(layer) else 0, levels.dtype)
+        weight = graph.node("DequantizeLinear", *(graph.constant(one) for one in (levels, scale, zeros)), axis=0)
         # The bias is counted in the steps of the products, as the integers are summed up.
         step = scale * np.float32(self._range[x].scale)
         counts = np.rint(layer.bias.numpy() / step).clip(-(2**31), 2**31 - 1).astype(np.int32)

@@ -1,9 +1,9 @@
 """Numbers in eight bits: how activations and weights are rounded.
 
 Activations are uint8 with one scale for a whole tensor. Weights have a scale for each output channel. Where they are
-int8, as in convolutions, they use seven of the eight bits: CPUs without VNNI multiply pairs of bytes into sixteen bits,
-where 2 x 255 x 127 would overflow and 2 x 255 x 63 just fits. Matrix products also take uint8, which those CPUs widen
-first: a third slower there, and exact. Either way every CPU computes the same, to the bit.
+int8 they use seven of the eight bits: CPUs without VNNI multiply pairs of bytes into sixteen bits, where 2 x 255 x 127
+would overflow and 2 x 255 x 63 just fits. As uint8 they use all eight, and those CPUs widen them first: slower there,
+and exact. Either way every CPU computes the same, to the bit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 LEVELS = 255
-# The largest level of a weight in a convolution, and in a matrix product; there WEIGHT_ZERO stands for 0.
+# The largest level of a weight as int8, and as uint8; there WEIGHT_ZERO stands for 0.
 NARROW = 63
 WIDE = 127
 WEIGHT_ZERO = 128
@@ -51,10 +51,13 @@ class Weights(NamedTuple):
     levels: NDArray[np.int8]
     scale: NDArray[np.float32]
 
+    def wide(self) -> NDArray[np.uint8]:
+        """The levels (out, ...), WEIGHT_ZERO standing for 0."""
+        return (self.levels.astype(np.int16) + WEIGHT_ZERO).astype(np.uint8)
+
     def for_product(self) -> NDArray[np.uint8]:
         """The levels as the right side of a matrix product, (in, out), WEIGHT_ZERO standing for 0."""
-        columns = self.levels.reshape(len(self.levels), -1).astype(np.int16).T
-        return np.ascontiguousarray(columns + WEIGHT_ZERO, np.uint8)
+        return np.ascontiguousarray(self.wide().reshape(len(self.levels), -1).T)
 
 
 def weight_scale(weight: Tensor, most: int) -> Tensor:

@@ -22,15 +22,13 @@ from tests.backend.pictures import task
 from tests.backend.versions import promote
 from tests.model.engines.certain import certain_checkpoint
 
-SEED = 11
-
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store whose champion is converted."""
     folder = tmp_path_factory.mktemp("int8")
     store = Store(folder / "models")
-    version = store.publish(certain_checkpoint(folder / "checkpoint", SEED))
+    version = store.publish(certain_checkpoint(folder / "checkpoint"))
     promote(store, version)
     convert(store.folder(version), Entries(store.root / FOLDER, CONVERTER))
     return store
@@ -61,7 +59,7 @@ def test_the_engine_is_named_and_captions(store: Store, tmp_path: Path, engine: 
 
 def test_where_nothing_can_be_kept_torch_serves_and_says_so(tmp_path: Path) -> None:
     store = Store(tmp_path / "models")
-    promote(store, store.publish(certain_checkpoint(tmp_path / "checkpoint", SEED)))
+    promote(store, store.publish(certain_checkpoint(tmp_path / "checkpoint")))
     (store.root / FOLDER).write_text("in the way")
     with serving(tmp_path, store.root, engine="auto") as running:
         body = running.get("/health").json()

@@ -13,9 +13,12 @@ from model.engines.pictures import free_pictures
 from model.vocabulary import END
 from tests.checkpoints import tiny
 
+# Of this seed's captions of the free pictures 26 are different, which int8 keeps, and which a harmful one loses.
+SEED = 19
+
 
 @torch.no_grad()
-def certain(seed: int = 0) -> Checkpoint:
+def certain(seed: int = SEED) -> Checkpoint:
     made = tiny(seed)
     for layer in made.encoder.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
@@ -32,5 +35,5 @@ def certain(seed: int = 0) -> Checkpoint:
     return made
 
 
-def certain_checkpoint(folder: Path, seed: int = 0) -> Path:
+def certain_checkpoint(folder: Path, seed: int = SEED) -> Path:
     return checkpoints.save(certain(seed), folder, {"seed": seed})

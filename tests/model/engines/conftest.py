@@ -12,13 +12,11 @@ from model.engines.converting import CONVERTER, convert
 from model.engines.entries import Entries
 from tests.model.engines.certain import certain_checkpoint
 
-SEED = 11
-
 
 @pytest.fixture(scope="package")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder. Not to be written to."""
-    return certain_checkpoint(tmp_path_factory.mktemp("checkpoint") / "certain", SEED)
+    return certain_checkpoint(tmp_path_factory.mktemp("checkpoint") / "certain")
 
 
 @pytest.fixture(scope="package")
