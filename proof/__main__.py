@@ -172,6 +172,16 @@ def start(kept: KeptOption = None) -> None:
     results.keep("start", figures, found, kept)
 
 
+@app.command()
+def throughput(dataset: DatasetOption, cache: CacheOption = Path("cache"), threads: ThreadsOption = 0) -> None:
+    """Training throughput against a plain loop that reads photos again and projects keys at each step."""
+    from proof.throughput import throughput as run
+
+    set_threads(threads)
+    found = run(dataset, cache)
+    results.keep("throughput", {"training_throughput_ratio": found["ratio"]}, found)
+
+
 @app.command("all")
 def everything(
     dataset: Annotated[str | None, typer.Option(help="flickr8k:FOLDER.", show_default="BASE_DATASET")] = None,

@@ -30,6 +30,7 @@ LIMITS: dict[str, tuple[str, float]] = {
     "bulk_1000_photos_s": ("at most", 60),
     "start_to_ready_s": ("at most", 5),
     "serving_rss_mb": ("at most", 800),
+    "training_throughput_ratio": ("at least", 4),
 }
 
 
