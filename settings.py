@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         "auto", "Where the model runs.", "auto, cpu, mps, cuda or cuda:N", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"
     )
     engine: str = _setting(
-        "torch",
+        "auto",
         "What computes captions: int8 is several times faster on a CPU. auto: int8 on a CPU, torch on a GPU.",
         "auto, torch or int8",
         pattern=r"^(auto|torch|int8)$",

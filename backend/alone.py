@@ -48,7 +48,7 @@ def _loaded(settings: Settings, project: int, predictor: Predictor) -> Serving:
     store = open_store(settings)
     champion = store.champion(str(project))
     assert champion is not None  # open_store promotes the starter or raises
-    return Loader(store, settings, predictor).load(champion.version, Fleet())
+    return Loader(store, settings, predictor).load(champion.version, Fleet(), wait=True)
 
 
 def _work(settings: Settings, studio: LabelStudio, row: Row, serving: Serving, note: Callable[[str], None]) -> Work:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backend.conversions import Conversions
 from backend.digests import Digests
 from backend.fleet import Fleet
 from backend.niceness import be_nice
@@ -43,18 +44,21 @@ class Loader:
         self._engine = settings.engine
         self._threads = settings.threads
         self._digests = Digests()
+        self._conversions = Conversions(store)
         self._sanity = Sanity(predictor)
         predictor.do(partial(_take_threads, settings.threads)).result()
 
-    def load(self, version: str, fleet: Fleet) -> Serving:
-        """Raises BadVersion; ServingError where DEVICE is not here, which is no version's fault; CancelledError when
+    def load(self, version: str, fleet: Fleet, *, wait: bool = False) -> Serving:
+        """`wait` for a conversion that ENGINE=auto wants; else torch serves until `faster` has a better answer.
+
+        Raises BadVersion; ServingError where DEVICE is not here, which is no version's fault; CancelledError when
         the model thread is being closed."""
         from model.checkpoint import CheckpointError
         from model.devices import DeviceError
         from model.store import StoreError
 
         try:
-            return _apart(partial(self._load, self._store.folder(version), version, fleet))
+            return _apart(partial(self._load, self._store.folder(version), version, fleet, wait))
         except DeviceError as error:
             raise ServingError(f"DEVICE={self._device}: {error}") from error
         except CancelledError:
@@ -65,7 +69,21 @@ class Loader:
             log.debug("%s cannot serve", version, exc_info=True)
             raise BadVersion(f"{version}: {error or type(error).__name__}", passing=_of_the_disk(error)) from error
 
-    def _load(self, folder: Path, version: str, fleet: Fleet) -> Serving:
+    def faster(self, serving: Serving, fleet: Fleet) -> Serving | None:
+        """The same version on the engine that it waits for. None until it is converted, and for good if that failed."""
+        reason = self._conversions.outcome(serving.version)
+        if reason is None:
+            return None
+        try:
+            if not reason:
+                return self.load(serving.version, fleet, wait=True)
+        except (BadVersion, ServingError) as error:
+            reason = str(error)
+        serving.captioner.pending, serving.captioner.fallback = False, reason
+        log.warning("%s is computed by torch, several times slower than in int8: %s", serving.version, reason)
+        return None
+
+    def _load(self, folder: Path, version: str, fleet: Fleet, wait: bool) -> Serving:
         from model.checkpoint import CheckpointError, check_files, read_json
         from model.engines.entries import FOLDER
         from model.engines.opening import Wanted, open_captioner
@@ -73,7 +91,7 @@ class Loader:
         manifest = read_json(folder / "manifest.json")
         check_files(folder, manifest, self._digests)
         shared = fleet.engine(_encoder_of(manifest))
-        wanted = Wanted(self._engine, self._device, self._threads, self._store.root / FOLDER, half=True)
+        wanted = Wanted(self._engine, self._device, self._threads, self._store.root / FOLDER, half=True, wait=wait)
         captioner = open_captioner(folder, wanted, verify=False, shared=shared, loading_threads=1)
         if captioner.version != version:
             raise CheckpointError(f"{folder} holds {captioner.version}: a version's folder has its name")

@@ -108,10 +108,19 @@ class Watcher:
         while not self._stop.wait(EVERY_S):
             try:
                 self.look()
+                self._speed_up()
             except CancelledError:  # the service is closing
                 return
             except Exception:  # whatever it is, the next move of a pointer must be seen
                 log.exception("the pointers in %s could not be followed", self._store.root)
+
+    def _speed_up(self) -> None:
+        """Let a faster engine take over a version that torch serves only until it is converted."""
+        for serving in {one for one in self._fleet.table.values() if one.captioner.pending}:
+            faster = self._loader.faster(serving, self._fleet)
+            if faster is not None:
+                self._rebind({seat: faster if one is serving else one for seat, one in self._fleet.table.items()})
+                log.info("%s is computed by %s from now on", faster.version, faster.captioner.engine.name)
 
     def _retry_due(self) -> bool:
         unread = bool(self._pointers.faults) and time.time() - self._pointers.read_at > RETRY_S

@@ -59,6 +59,8 @@ class Captioner:
         self.beam = checkpoint.config.decoding.beam
         # Why this engine computes and not a faster one; empty where it is what was asked for.
         self.fallback = ""
+        # Whether a faster one is asked for and may take over, once somebody has converted this version.
+        self.pending = False
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -1,6 +1,6 @@
 """Makes the int8 graphs of a checkpoint folder, judges them, and keeps them on disk.
 
-    python -m model.engines.converting FOLDER ENTRIES
+    python -m model.engines.converting FOLDER ENTRIES PARENT
 
 It is a process of its own: a conversion takes 15 s and a gigabyte of memory, of which one that serves would never give
 back a part. An encoder is converted once for all versions that share it. What is needed to judge another decoder, how
@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -83,7 +85,8 @@ def convert(folder: Path, entries: Entries) -> None:
 
 def convert_apart(folder: Path, entries: Entries) -> None:
     """`convert`, in a process of its own with one thread and this thread's priority. Raises EngineError."""
-    command = [sys.executable, "-m", "model.engines.converting", str(folder.absolute()), str(entries.folder.absolute())]
+    places = str(folder.absolute()), str(entries.folder.absolute())
+    command = [sys.executable, "-m", "model.engines.converting", *places, str(os.getpid())]
     home = Path(__file__).parents[2]  # where the package `model` lies
     done = subprocess.run(command, cwd=home, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     lines = done.stderr.strip().splitlines()
@@ -132,8 +135,16 @@ def saved(grid: Array) -> bytes:
     return file.getvalue()
 
 
-def main(folder: str, entries: str) -> None:
+def end_with(parent: int) -> None:
+    """Nobody waits for a conversion whose parent has been stopped or killed."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
+def main(folder: str, entries: str, parent: str) -> None:
     logging.basicConfig(level="INFO", format="%(message)s")
+    threading.Thread(target=end_with, args=(int(parent),), daemon=True).start()
     set_threads(1)
     convert(Path(folder), Entries(Path(entries), CONVERTER))
 

@@ -5,6 +5,7 @@
 
 `auto` is int8 where the computing is done by a CPU and torch elsewhere. What only int8 needs, its package, its
 conversion, a place to keep it, may fail without taking the captioner with it: torch computes the same captions later.
+Who cannot wait for a conversion, which takes most of a minute, gets torch at once, and int8 when it asks again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from model.captioner import Captioner
 from model.checkpoint import CheckpointError, Head, load, load_head
 from model.devices import pick_device, set_threads
 from model.encoder import Encoder
-from model.engines.converting import CONVERTER, ensured
+from model.engines.converting import CONVERTER, ensured, found
 from model.engines.engine import AUTO, INT8, TORCH, Engine, EngineError
 from model.engines.entries import Entries
 from model.engines.int8 import BEGIN, ENCODER, READ, STEP, Int8Decoder, Int8Encoder, Int8Engine
@@ -27,18 +28,21 @@ from model.engines.torch_engine import TorchEngine
 log = logging.getLogger(__name__)
 
 ENGINES = (AUTO, TORCH, INT8)
+PENDING = "it is being converted to int8, which takes over when that is done"
 
 
 @dataclass(frozen=True)
 class Wanted:
     """`engine` is one of ENGINES; `threads` are the engine's, 0 for one a core. `entries` is where converted models
-    are kept; None: nowhere, so that they are made anew. `half`: torch may compute in float16 on a GPU."""
+    are kept; None: nowhere, so that they are made anew. `half`: torch may compute in float16 on a GPU. `wait`: `auto`
+    converts what is not converted; else torch computes, and the captioner is `pending`."""
 
     engine: str = AUTO
     device: str = "auto"
     threads: int = 0
     entries: Path | None = None
     half: bool = False
+    wait: bool = True
 
 
 def open_captioner(
@@ -52,6 +56,10 @@ def open_captioner(
     set_threads(loading_threads or cores)
     device = "cpu" if (wanted.engine, wanted.device) == (INT8, "auto") else pick_device(wanted.device)
     head = load_head(folder, verify=verify)
+    if wanted.engine == AUTO and device == "cpu" and not wanted.wait and unconverted(head, wanted.entries):
+        captioner = on_torch(folder, device, shared, half=wanted.half)
+        captioner.fallback, captioner.pending = PENDING, True
+        return captioner
     fallback = ""
     if wanted.engine == INT8 or (wanted.engine == AUTO and device == "cpu"):
         try:
@@ -95,6 +103,10 @@ def on_int8(
         encoder = Int8Encoder({ENCODER: encoder_at / ENCODER}, threads)
     decoder = Int8Decoder({name: decoder_at / name for name in (READ, BEGIN, STEP)}, threads)
     return Captioner(head, engine=Int8Engine(encoder, decoder))
+
+
+def unconverted(head: Head, entries: Path | None) -> bool:
+    return entries is None or found(head, Entries(entries, CONVERTER)) is None
 
 
 def on_torch(folder: Path, device: str, shared: Engine | None, *, half: bool) -> Captioner:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,11 +19,13 @@ from backend.predictor import Predictor
 from model import checkpoint as checkpoints
 from model.engines.converting import CONVERTER, convert
 from model.engines.entries import FOLDER, Entries
+from model.engines.opening import PENDING
 from model.store import Store
 from settings import load
-from tests.backend.conftest import serving
+from tests.backend.conftest import Running, serving
 from tests.backend.pictures import task
 from tests.backend.versions import promote
+from tests.house.project import ROOT
 from tests.model.engines.certain import certain_checkpoint
 
 
@@ -39,6 +45,20 @@ def predictor() -> Iterator[Predictor]:
     made = Predictor()
     yield made
     made.close()
+
+
+def until(done: Callable[[], bool], seconds: float = 90.0) -> None:
+    ends = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < ends, f"not within {seconds:.0f} s"
+        time.sleep(0.1)
+
+
+def settled(running: Running) -> dict[str, Any]:
+    """What /health says once no conversion is awaited."""
+    until(lambda: running.get("/health").json()["engine_fallback"] != PENDING)
+    body: dict[str, Any] = running.get("/health").json()
+    return body
 
 
 def champion(store: Store) -> str:
@@ -62,11 +82,45 @@ def test_where_nothing_can_be_kept_torch_serves_and_says_so(tmp_path: Path) -> N
     promote(store, store.publish(certain_checkpoint(tmp_path / "checkpoint")))
     (store.root / FOLDER).write_text("in the way")
     with serving(tmp_path, store.root, engine="auto") as running:
-        body = running.get("/health").json()
+        body = settled(running)
         assert body["engine"] == "torch" and "could not be converted to int8" in body["engine_fallback"]
         (prediction,) = running.predict([task(1)])
         assert prediction["result"][0]["value"]["text"][0]
         assert running.log.read_text().count("is computed by torch") == 1
+
+
+def test_torch_serves_until_a_version_is_converted(tmp_path: Path) -> None:
+    """Nobody waits for a conversion: not at the start, and not afterwards."""
+    store = Store(tmp_path / "models")
+    promote(store, store.publish(certain_checkpoint(tmp_path / "checkpoint")))
+    with serving(tmp_path, store.root, engine="auto") as running:
+        body = running.get("/health").json()
+        assert (body["engine"], body["engine_fallback"]) == ("torch", PENDING)
+        (before,) = running.predict([task(1)])
+        assert before["model_version"] == champion(store)
+        body = settled(running)
+        assert (body["engine"], body["engine_fallback"]) == ("int8", None)
+        (after,) = running.predict([task(2)])
+        assert after["model_version"] == champion(store) and after["result"][0]["value"]["text"][0]
+        assert "is computed by int8 from now on" in running.log.read_text()
+
+
+def test_a_conversion_ends_with_who_waits_for_it(tmp_path: Path) -> None:
+    """It looks once a second whether its parent is there, and does nothing else here."""
+    waiting = "import sys; from model.engines.converting import end_with; end_with(int(sys.argv[1]))"
+    parent = (
+        "import os, subprocess, sys\n"
+        f"child = [sys.executable, '-c', {waiting!r}, str(os.getpid())]\n"
+        "print(subprocess.Popen(child, stdout=subprocess.DEVNULL).pid, flush=True); input()"
+    )
+    started = subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
+    with started:
+        assert started.stdout is not None
+        child = Path(f"/proc/{int(started.stdout.readline())}")
+        time.sleep(1.5)
+        assert child.exists()
+        started.kill()
+    until(lambda: not child.exists())
 
 
 def test_another_decoder_shares_the_encoder_in_memory(store: Store, predictor: Predictor, tmp_path: Path) -> None:
@@ -86,9 +140,9 @@ def test_what_is_loaded_at_the_start_leaves_the_main_threads_priority_alone(stor
     loader = Loader(store, load(model_dir=store.root, threads=1, engine="torch"), predictor)
     inner = loader._load
 
-    def noted(folder: Path, version: str, fleet: Fleet) -> object:
+    def noted(folder: Path, version: str, fleet: Fleet, wait: bool) -> object:
         seen.append(threading.current_thread().name)
-        return inner(folder, version, fleet)
+        return inner(folder, version, fleet, wait)
 
     loader._load = noted  # type: ignore[method-assign, assignment]  # who loads is what is asked
     loader.load(champion(store), Fleet())
