@@ -30,7 +30,7 @@ from model.bench.memory import memory_mb
 from model.datasets import load_dataset
 from model.store_open import open_store
 from proof.kept import Kept
-from proof.service import cores
+from proof.service import convert, cores
 from proof.studio import Desk, Studio, started
 from settings import Settings, environment, load
 
@@ -111,7 +111,10 @@ def scene(folder: Path, photos: list[Path]) -> Iterator[Scene]:
     with started(folder) as studio:
         desk = Desk.new(studio, "Bulk", photos)
         settings = chosen(studio, work)
-        open_store(settings.model_dir, by="proof")
+        store = open_store(settings.model_dir, by="proof")
+        champion = store.champion()
+        assert champion is not None  # open_store promotes the starter or raises
+        convert(store, champion.version)
         backend = Kept(["backend", "serve"], environment(child_settings(settings)), work / "logs" / "backend.log")
         try:
             backend.start()

@@ -21,7 +21,11 @@ import numpy as np
 import requests
 
 from labeling.config import RECOMMENDED_CONFIG
-from settings import environment
+from model.engines.converting import CONVERTER, convert_apart
+from model.engines.engine import TORCH
+from model.engines.entries import FOLDER, Entries
+from model.store import Store
+from settings import environment, load
 
 ROOT = Path(__file__).resolve().parents[1]
 READY = "Recaption is ready on "
@@ -66,6 +70,12 @@ def serving(folder: Path, model_dir: Path) -> Iterator[Backend]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=60)
+
+
+def convert(store: Store, version: str) -> None:
+    """Convert what the backend would else convert behind its first answers, so as not to be measured with them."""
+    if load().engine != TORCH:
+        convert_apart(store.folder(version), Entries(store.root / FOLDER, CONVERTER))
 
 
 def task(number: int) -> dict[str, Any]:

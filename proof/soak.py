@@ -23,7 +23,7 @@ from labeling.config import RECOMMENDED_CONFIG
 from model.bench.memory import memory_mb
 from model.starter import STARTER
 from model.store import Store
-from proof.service import Backend, cores, percentile, serving
+from proof.service import Backend, convert, cores, percentile, serving
 
 CLIENTS, MINUTES = 16, 10.0
 # One at a time for a tenth of the time that the sixteen have.
@@ -112,7 +112,9 @@ def timed(ask: Callable[[requests.Session], requests.Response], session: request
 def soak(folder: Path, minutes: float = MINUTES) -> dict[str, Any]:
     """Errors, times and memory of both phases."""
     store = Store(folder / "models")
-    store.promote(store.publish(STARTER), expect_epoch=None, by="proof", reason="the first")
+    version = store.publish(STARTER)
+    store.promote(version, expect_epoch=None, by="proof", reason="the first")
+    convert(store, version)
     with serving(folder, store.root) as backend:
         crowd, many = phase(backend, CLIENTS, minutes * 60)
         single, after = phase(backend, 1, minutes * 60 * AFTERWARDS)

@@ -2,7 +2,7 @@
 
     python -m proof start
 
-The first start of a store converts what its engine needs; it is not counted. Memory is that of the process itself,
+The first start reads all files from the disk; it is not counted. Memory is that of the process itself,
 after a bulk and single requests side by side, so that every lane and cache has been used.
 """
 
@@ -19,7 +19,7 @@ from labeling.config import RECOMMENDED_CONFIG
 from model.bench.memory import memory_mb
 from model.starter import STARTER
 from model.store import Store
-from proof.service import PICTURES, Backend, cores, serving, task
+from proof.service import PICTURES, Backend, convert, cores, serving, task
 from proof.soak import CLIENTS, asked
 
 STARTS, BULK = 5, 200
@@ -28,7 +28,9 @@ STARTS, BULK = 5, 200
 def start(folder: Path, starts: int = STARTS, bulk: int = BULK) -> dict[str, Any]:
     """Seconds of each start, from the process's birth to the line that says it is ready; memory after the last."""
     store = Store(folder / "models")
-    store.promote(store.publish(STARTER), expect_epoch=None, by="proof", reason="the first")
+    version = store.publish(STARTER)
+    store.promote(version, expect_epoch=None, by="proof", reason="the first")
+    convert(store, version)
     seconds = [started(folder, store) for _ in range(starts + 1)]
     with serving(folder, store.root) as backend:
         fresh = memory_mb(backend.process.pid)
