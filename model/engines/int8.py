@@ -31,7 +31,7 @@ class Int8Encoder:
     """Pictures to grids. Raises EngineError where the runtime is missing or refuses the model.
 
     The runtime gets one picture at a time: several at once are no faster for it, and hold 10 to 15 MB more each. Of
-    several each thread takes one, which keeps all cores at work; a single one's layers are shared out among the threads.
+    several each thread takes one, which keeps all cores at work; a single one's layers are shared among the threads.
     """
 
     def __init__(self, models: Models, threads: int) -> None:
