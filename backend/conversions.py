@@ -35,15 +35,12 @@ class Conversions:
         return self._outcomes[version]
 
     def _convert(self, version: str) -> None:
-        from model.checkpoint import load_head
-        from model.engines.converting import CONVERTER, ensured
-        from model.engines.entries import FOLDER, Entries
+        from model.engines.preparing import convert_version
 
         be_nice()
         try:
             with self._turn:
-                folder = self._store.folder(version)
-                ensured(folder, load_head(folder, verify=False), Entries(self._store.root / FOLDER, CONVERTER))
+                convert_version(self._store, version)
             self._outcomes[version] = ""
         except Exception as error:  # the store, the disk and the conversion fail in ways that share no base
             log.debug("%s was not converted", version, exc_info=True)

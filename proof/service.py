@@ -21,9 +21,8 @@ import numpy as np
 import requests
 
 from labeling.config import RECOMMENDED_CONFIG
-from model.engines.converting import CONVERTER, convert_apart
 from model.engines.engine import TORCH
-from model.engines.entries import FOLDER, Entries
+from model.engines.preparing import convert_version
 from model.store import Store
 from settings import environment, load
 
@@ -72,10 +71,19 @@ def serving(folder: Path, model_dir: Path) -> Iterator[Backend]:
             process.wait(timeout=60)
 
 
+def first(root: Path, checkpoint: Path) -> tuple[Store, str]:
+    """A new store, and its champion's version: the checkpoint, converted."""
+    store = Store(root)
+    version = store.publish(checkpoint)
+    store.promote(version, expect_epoch=None, by="proof", reason="the first")
+    convert(store, version)
+    return store, version
+
+
 def convert(store: Store, version: str) -> None:
     """Convert what the backend would else convert behind its first answers, so as not to be measured with them."""
     if load().engine != TORCH:
-        convert_apart(store.folder(version), Entries(store.root / FOLDER, CONVERTER))
+        convert_version(store, version)
 
 
 def task(number: int) -> dict[str, Any]:

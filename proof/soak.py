@@ -22,8 +22,7 @@ import requests
 from labeling.config import RECOMMENDED_CONFIG
 from model.bench.memory import memory_mb
 from model.starter import STARTER
-from model.store import Store
-from proof.service import Backend, convert, cores, percentile, serving
+from proof.service import Backend, cores, first, percentile, serving
 
 CLIENTS, MINUTES = 16, 10.0
 # One at a time for a tenth of the time that the sixteen have.
@@ -111,10 +110,7 @@ def timed(ask: Callable[[requests.Session], requests.Response], session: request
 
 def soak(folder: Path, minutes: float = MINUTES) -> dict[str, Any]:
     """Errors, times and memory of both phases."""
-    store = Store(folder / "models")
-    version = store.publish(STARTER)
-    store.promote(version, expect_epoch=None, by="proof", reason="the first")
-    convert(store, version)
+    store, _ = first(folder / "models", STARTER)
     with serving(folder, store.root) as backend:
         crowd, many = phase(backend, CLIENTS, minutes * 60)
         single, after = phase(backend, 1, minutes * 60 * AFTERWARDS)

@@ -19,7 +19,7 @@ from labeling.config import RECOMMENDED_CONFIG
 from model.bench.memory import memory_mb
 from model.starter import STARTER
 from model.store import Store
-from proof.service import PICTURES, Backend, convert, cores, serving, task
+from proof.service import PICTURES, Backend, cores, first, serving, task
 from proof.soak import CLIENTS, asked
 
 STARTS, BULK = 5, 200
@@ -27,10 +27,7 @@ STARTS, BULK = 5, 200
 
 def start(folder: Path, starts: int = STARTS, bulk: int = BULK) -> dict[str, Any]:
     """Seconds of each start, from the process's birth to the line that says it is ready; memory after the last."""
-    store = Store(folder / "models")
-    version = store.publish(STARTER)
-    store.promote(version, expect_epoch=None, by="proof", reason="the first")
-    convert(store, version)
+    store, _ = first(folder / "models", STARTER)
     seconds = [started(folder, store) for _ in range(starts + 1)]
     with serving(folder, store.root) as backend:
         fresh = memory_mb(backend.process.pid)

@@ -22,7 +22,7 @@ import torch
 from model import checkpoint as checkpoints
 from model.starter import STARTER
 from model.store import Store
-from proof.service import PICTURES, Backend, convert, cores, percentile, serving
+from proof.service import PICTURES, Backend, convert, cores, first, percentile, serving
 
 SWAPS, BLOCKS, REQUESTS = 30, 3, 1000
 CLIENTS = 2
@@ -77,12 +77,9 @@ def ask(backend: Backend, session: requests.Session, number: int) -> Answer:
 
 
 def swap_under_load(folder: Path) -> dict[str, Any]:
-    store = Store(folder / "models")
-    versions = [store.publish(STARTER)]
-    store.promote(versions[0], expect_epoch=None, by="proof", reason="the first")
-    versions.append(store.publish(another(folder / "other")))
-    for version in versions:
-        convert(store, version)
+    store, version = first(folder / "models", STARTER)
+    versions = [version, store.publish(another(folder / "other"))]
+    convert(store, versions[1])
     with serving(folder, store.root) as backend:
         captions = expected(backend, store, versions)
         load = Load(backend)

@@ -13,8 +13,7 @@ from typing import Any
 import requests
 
 from model.starter import STARTER
-from model.store import Store
-from proof.service import cores, percentile, serving
+from proof.service import cores, first, percentile, serving
 
 BURST, CLIENTS, PROJECTS = 1000, 2, 5
 DELIVERED_S = 30.0
@@ -22,8 +21,7 @@ DELIVERED_S = 30.0
 
 def burst(folder: Path) -> dict[str, Any]:
     """Events of five projects, from two clients without a pause, as Label Studio's own threads post them."""
-    store = Store(folder / "models")
-    store.promote(store.publish(STARTER), expect_epoch=None, by="proof", reason="the first")
+    store, _ = first(folder / "models", STARTER)
     with serving(folder, store.root) as backend:
         with ThreadPoolExecutor(CLIENTS) as clients:
             shares = [range(client, BURST, CLIENTS) for client in range(CLIENTS)]

@@ -2,9 +2,10 @@
 
     python -m model.engines.converting FOLDER ENTRIES PARENT
 
-It is a process of its own: a conversion takes 15 s and a gigabyte of memory, of which one that serves would never give
-back a part. An encoder is converted once for all versions that share it. What is needed to judge another decoder, how
-the encoder sees the pictures in float32 and in int8, is kept with it: so a new decoder costs seconds, no calibration.
+It is a process of its own: a conversion takes most of a minute and a gigabyte of memory, of which one that serves
+would never give back a part. An encoder is converted once for all versions that share it. What is needed to judge
+another decoder, how the encoder sees the pictures in float32 and in int8, is kept with it: so a new decoder costs
+seconds, no calibration.
 """
 
 from __future__ import annotations

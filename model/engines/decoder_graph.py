@@ -55,8 +55,7 @@ def begin_graph(decoder: Decoder) -> bytes:
     graph, hidden = writer.graph, decoder.config.hidden
     values = graph.input("values", np.float32, ["images", PLACES, hidden])
     mean = graph.node("ReduceMean", values, axes=[1], keepdims=0)  # (B, H)
-    weight, bias = (graph.constant(part.numpy()) for part in (decoder.start.weight.T.contiguous(), decoder.start.bias))
-    start = graph.node("Tanh", graph.node("Add", graph.node("MatMul", mean, weight), bias))  # (B, 2H)
+    start = graph.node("Tanh", writer.exact(mean, decoder.start.weight, decoder.start.bias))  # (B, 2H)
     for part in graph.node("Split", start, outputs=2, axis=-1):
         graph.output(part, np.float32, ["images", hidden])
     return graph.model()

@@ -48,9 +48,9 @@ class Writer:
         if not layer.relu:
             return self._sums(x, layer)
         graph, size = self.graph, layer.weight.shape[-1]
-        weights = self._weights[layer.name]
-        levels, scale = (weights.wide() if is_wide(layer) else weights.levels), weights.scale
-        zeros = np.full(len(scale), WEIGHT_ZERO if is_wide(layer) else 0, levels.dtype)
+        weights, wide = self._weights[layer.name], is_wide(layer)
+        levels, scale = weights.wide() if wide else weights.levels, weights.scale
+        zeros = np.full(len(scale), WEIGHT_ZERO if wide else 0, levels.dtype)
         weight = graph.node("DequantizeLinear", *(graph.constant(one) for one in (levels, scale, zeros)), axis=0)
         # The bias is counted in the steps of the products, as the integers are summed up.
         step = scale * np.float32(self._range[x].scale)

@@ -13,18 +13,23 @@ from model.store import Store
 log = logging.getLogger(__name__)
 
 
+def convert_version(store: Store, version: str) -> bool:
+    """Whether `version` is converted when this returns. Raises StoreError, EngineError, CheckpointError and OSError."""
+    folder = store.folder(version)
+    return ensured(folder, load_head(folder, verify=False), Entries(store.root / FOLDER, CONVERTER)) is not None
+
+
 def prepare(store: Store, version: str) -> bool:
     """Convert `version` if versions of this store are served in int8; whether it is converted when this returns.
 
     That is so where a serving process has kept conversions in the store. What fails here is logged and no more: the
     serving process tries again, and has torch. Raises StoreError when there is no such version.
     """
-    folder = store.folder(version)
-    entries = Entries(store.root / FOLDER, CONVERTER)
-    if not entries.folder.is_dir():
+    store.folder(version)  # raises whether or not anything is to be converted
+    if not (store.root / FOLDER).is_dir():
         return False
     try:
-        return ensured(folder, load_head(folder, verify=False), entries) is not None
+        return convert_version(store, version)
     except (EngineError, CheckpointError, OSError) as error:
         log.warning("%s was not converted before its promotion: %s", version, error)
         return False

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from tests.backend.pictures import task
 from tests.backend.versions import promote
 from tests.house.project import ROOT
 from tests.model.engines.certain import certain_checkpoint
+from tests.trainer.rig import alive, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +48,9 @@ def predictor() -> Iterator[Predictor]:
     made.close()
 
 
-def until(done: Callable[[], bool], seconds: float = 90.0) -> None:
-    ends = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < ends, f"not within {seconds:.0f} s"
-        time.sleep(0.1)
-
-
 def settled(running: Running) -> dict[str, Any]:
     """What /health says once no conversion is awaited."""
-    until(lambda: running.get("/health").json()["engine_fallback"] != PENDING)
+    wait_until(lambda: running.get("/health").json()["engine_fallback"] != PENDING, "no conversion is awaited", 90.0)
     body: dict[str, Any] = running.get("/health").json()
     return body
 
@@ -116,11 +110,11 @@ def test_a_conversion_ends_with_who_waits_for_it(tmp_path: Path) -> None:
     started = subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
     with started:
         assert started.stdout is not None
-        child = Path(f"/proc/{int(started.stdout.readline())}")
+        child = int(started.stdout.readline())
         time.sleep(1.5)
-        assert child.exists()
+        assert alive(child)
         started.kill()
-    until(lambda: not child.exists())
+    wait_until(lambda: not alive(child), "the conversion ended")
 
 
 def test_another_decoder_shares_the_encoder_in_memory(store: Store, predictor: Predictor, tmp_path: Path) -> None:
