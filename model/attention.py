@@ -20,7 +20,7 @@ class Memory(NamedTuple):
     keys: Tensor
 
     def select(self, rows: Tensor) -> Memory:
-        """The memory of the images at `rows`, one entry per row: beams and captions of one image share it."""
+        """The memory of the images at `rows`, one entry a row."""
         return Memory(self.values[rows], self.keys[rows])
 
     def first(self, count: int) -> Memory:
@@ -42,9 +42,13 @@ class Attention(nn.Module):
         return Memory(values, self.key(values))  # keys (B, 49, A)
 
     def forward(self, memory: Memory, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden state (B, H) to the context (B, H) and the weights over the grid (B, 49), which sum to 1."""
-        query = self.query(hidden).unsqueeze(1)  # (B, 1, A)
-        scores = self.score(torch.tanh(memory.keys + query)).squeeze(-1)  # (B, 49)
-        weights = torch.softmax(scores.float(), dim=-1)  # (B, 49)
-        context = torch.bmm(weights.to(memory.values.dtype).unsqueeze(1), memory.values).squeeze(1)  # (B, H)
-        return context, weights
+        """Hidden states (R, H) to the contexts (R, H) and the weights over the grid (R, 49), which sum to 1.
+
+        The memory has B images, and R = B*K: the K rows of an image lie side by side, and share what is remembered.
+        """
+        images = memory.keys.shape[0]
+        query = self.query(hidden).view(images, -1, 1, memory.keys.shape[-1])  # (B, K, 1, A)
+        scores = self.score(torch.tanh(memory.keys.unsqueeze(1) + query)).squeeze(-1)  # (B, K, 49)
+        weights = torch.softmax(scores.float(), dim=-1)  # (B, K, 49)
+        context = torch.bmm(weights.to(memory.values.dtype), memory.values)  # (B, K, H)
+        return context.flatten(0, 1), weights.flatten(0, 1)

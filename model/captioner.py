@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -94,10 +96,19 @@ class Captioner:
 
     def caption(self, images: Sequence[Photo], *, beam: int | None = None, attention: bool = False) -> list[Caption]:
         """One caption for each picture (224, 224, 3), RGB in [0, 1], in order."""
-        captions: list[Caption] = []
-        for start in range(0, len(images), BATCH):
-            captions += self.caption_grid(self.encode(images[start : start + BATCH]), beam=beam, attention=attention)
-        return captions
+        batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+        begun = [self.begin(batch, beam=beam, attention=attention) for batch in batches]
+        return [caption for captions in begun for caption in captions.result()]
+
+    def begin(
+        self, images: Sequence[Photo], *, beam: int | None = None, attention: bool = False
+    ) -> Future[list[Caption]]:
+        """Encode a few pictures; their captions come while the next ones are encoded, where the engine can do both.
+
+        Raises what encoding raises; what the search raises is in the future.
+        """
+        search = partial(self.caption_grid, self.encode(images), beam=beam, attention=attention)
+        return self.engine.beside(search)
 
     def encode(self, images: Sequence[Photo]) -> Tensor:
         """The features (B, 49, C) of a few pictures."""

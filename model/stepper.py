@@ -14,7 +14,7 @@ from model.decoder import State
 
 
 class Stepper(Protocol):
-    """Steps R captions at a time; `model.decoder.Decoder` is one."""
+    """Steps R captions at a time, equally many of each image; `model.decoder.Decoder` is one."""
 
     def read(self, grid: Tensor) -> Memory:
         """Grid features (B, 49, C) to the memory of the images, computed once per image."""
@@ -25,5 +25,8 @@ class Stepper(Protocol):
         ...
 
     def predict(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
-        """The last words (R,) to the scores of the next (R, V), the new state, and where it looked (R, 49)."""
+        """The last words (R,) to the scores of the next (R, V), the new state, and where it looked (R, 49).
+
+        `memory` has B images, and the R / B rows of an image lie side by side.
+        """
         ...

@@ -36,7 +36,8 @@ class NaiveDecoder(Decoder):
         return super().begin(self.attention.read(memory.values))
 
     def step(self, embedded: Tensor, state: State, memory: Memory) -> Step:
-        return super().step(embedded, state, self.attention.read(memory.values))
+        each = memory.values.repeat_interleave(len(embedded) // len(memory.values), dim=0)  # (R, 196, 2048)
+        return super().step(embedded, state, self.attention.read(each))
 
 
 class NaiveCaptioner:

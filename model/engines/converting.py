@@ -43,7 +43,7 @@ from model.preprocess import to_float
 log = logging.getLogger(__name__)
 
 # Part of every entry's name: changes whenever the same weights would be converted to something else.
-CONVERTER = "int8-2"
+CONVERTER = "int8-3"
 BATCH = 4
 FLOATS, INTEGERS = "seen.float32.npy", "seen.int8.npy"
 
@@ -126,7 +126,7 @@ def convert_decoder(decoder: Decoder, encoder_at: Path, config: Config) -> tuple
     """The graphs, and how their captions of the free pictures compare with the decoder's own. Raises EngineError."""
     graphs = {READ: read_graph(decoder), BEGIN: begin_graph(decoder), STEP: step_graph(decoder)}
     before, after = (torch.from_numpy(np.load(encoder_at / name)).float() for name in (FLOATS, INTEGERS))
-    return graphs, judge(decoder, before, Int8Decoder(graphs, threads=1), after, config.decoding)
+    return graphs, judge(decoder, before, Int8Decoder(graphs), after, config.decoding)
 
 
 def saved(grid: Array) -> bytes:

@@ -4,6 +4,8 @@
     begin   values (B, 49, H)                                     hidden, cell (B, H)
     step    words (R,), hidden, cell (R, H), values, keys         scores (R, V), hidden, cell (R, H), weights (R, 49)
 
+R is a multiple of B: the rows of an image lie side by side.
+
 Each row is quantised by its own largest value, while the graph runs. So the decoder needs no calibration, and what is
 said of one image cannot depend on those that share its batch. Attention, gates and sums stay in float32: all but the
 large matrix products, in which nearly all of the time goes. The last two of these, which end in the scores, stay so
@@ -68,8 +70,8 @@ def step_graph(decoder: Decoder) -> bytes:
     words = graph.input("words", np.int64, ["rows"])
     hidden = graph.input("hidden", np.float32, ["rows", sizes.hidden])
     cell = graph.input("cell", np.float32, ["rows", sizes.hidden])
-    values = graph.input("values", np.float32, ["rows", PLACES, sizes.hidden])
-    keys = graph.input("keys", np.float32, ["rows", PLACES, sizes.attention])
+    values = graph.input("values", np.float32, ["images", PLACES, sizes.hidden])
+    keys = graph.input("keys", np.float32, ["images", PLACES, sizes.attention])
 
     embedded = graph.node("Gather", graph.constant(decoder.embedding.weight.numpy()), words, axis=0)  # (R, E)
     before = writer.rounded(hidden, sizes.hidden)
@@ -96,15 +98,19 @@ class Writer:
         self.graph = Graph()
 
     def attend(self, decoder: Decoder, hidden: Rows, values: str, keys: str) -> tuple[str, str]:
-        """`Attention.forward`: the context (R, H) and the weights (R, 49)."""
-        graph, one = self.graph, self.graph.constant(np.array([1]))
-        query = graph.node("Unsqueeze", self.product([hidden], decoder.attention.query.weight), one)  # (R, 1, A)
-        found = graph.node("Tanh", graph.node("Add", keys, query))  # (R, 49, A)
+        """`Attention.forward`: the contexts (R, H) and the weights (R, 49)."""
+        graph, sizes = self.graph, decoder.config
+        one, last = graph.constant(np.array([1])), graph.constant(np.array([3]))
+        images = graph.node("Shape", keys, start=0, end=1)  # the number of images, from which K follows
+        rows = graph.node("Concat", images, graph.constant(np.array([-1, 1, sizes.attention])), axis=0)
+        query = graph.node("Reshape", self.product([hidden], decoder.attention.query.weight), rows)  # (B, K, 1, A)
+        found = graph.node("Tanh", graph.node("Add", graph.node("Unsqueeze", keys, one), query))  # (B, K, 49, A)
         score = graph.constant(decoder.attention.score.weight.view(-1, 1).numpy())
-        last = graph.constant(np.array([2]))
-        weights = graph.node("Softmax", graph.node("Squeeze", graph.node("MatMul", found, score), last), axis=-1)
-        context = graph.node("MatMul", graph.node("Unsqueeze", weights, one), values)  # (R, 1, H)
-        return graph.node("Squeeze", context, one), weights
+        scores = graph.node("Squeeze", graph.node("MatMul", found, score), last)  # (B, K, 49)
+        weights = graph.node("Softmax", scores, axis=-1)
+        context = graph.node("MatMul", weights, values)  # (B, K, H)
+        flat = (graph.constant(np.array([-1, size])) for size in (sizes.hidden, PLACES))
+        return graph.node("Reshape", context, next(flat)), graph.node("Reshape", weights, next(flat))
 
     def lstm(self, decoder: Decoder, inputs: list[Rows], cell: str) -> tuple[str, str]:
         """`torch.nn.LSTMCell` of the embedded words, the context and the hidden state, its matrices side by side."""

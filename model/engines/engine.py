@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
@@ -13,13 +15,15 @@ TORCH = "torch"
 INT8 = "int8"
 AUTO = "auto"
 
+T = TypeVar("T")
+
 
 class EngineError(RuntimeError):
     """An engine that cannot be had here for this version: what is missing or went wrong."""
 
 
 class Engine(Protocol):
-    """A captioner's encoder and decoder, loaded. One caller at a time."""
+    """A captioner's encoder and decoder, loaded. One caller at a time, and what that caller runs beside itself."""
 
     @property
     def name(self) -> str:
@@ -43,4 +47,8 @@ class Engine(Protocol):
 
     def encode(self, images: list[Photo]) -> Tensor:
         """Pictures (224, 224, 3), RGB in [0, 1], to their grids (B, 49, C) float32 on `device`."""
+        ...
+
+    def beside(self, search: Callable[[], T]) -> Future[T]:
+        """Run a search with the stepper while the caller may go on to encode, where that is faster; else now."""
         ...

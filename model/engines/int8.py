@@ -1,15 +1,16 @@
 """The int8 engine: encoder and decoder as converted graphs in ONNX Runtime, on the CPU.
 
-    engine = Int8Engine(Int8Encoder(models, threads=1), Int8Decoder(models, threads=1))
+    engine = Int8Engine(Int8Encoder(models, threads=1), Int8Decoder(models))
 
 The rules of the search stay those of `model.beam`; tensors and arrays share their memory both ways.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,12 +18,15 @@ from torch import Tensor
 
 from model.attention import Memory
 from model.decoder import State
+from model.devices import set_threads
 from model.engines.engine import INT8
 from model.engines.runtime import Array, Network
 from model.preprocess import Photo
 
 ENCODER = "encoder.onnx"
 READ, BEGIN, STEP = "read.onnx", "begin.onnx", "step.onnx"
+T = TypeVar("T")
+
 # The graphs by name: written to a file, or as they were made.
 Models = Mapping[str, Path] | Mapping[str, bytes]
 
@@ -51,10 +55,11 @@ class Int8Encoder:
 
 
 class Int8Decoder:
-    """A `Stepper`. Raises EngineError where the runtime is missing or refuses a model."""
+    """A `Stepper`, on one thread: its products are too small to gain from two, and a core is left for the encoder.
+    Raises EngineError where the runtime is missing or refuses a model."""
 
-    def __init__(self, models: Models, threads: int) -> None:
-        self._read, self._begin, self._step = (Network(models[name], threads) for name in (READ, BEGIN, STEP))
+    def __init__(self, models: Models) -> None:
+        self._read, self._begin, self._step = (Network(models[name], threads=1) for name in (READ, BEGIN, STEP))
 
     def read(self, grid: Tensor) -> Memory:
         values, keys = self._read({"grid": array(grid)})
@@ -78,9 +83,14 @@ class Int8Engine:
     def __init__(self, encoder: Int8Encoder, decoder: Int8Decoder) -> None:
         self.encoder = encoder
         self.stepper = decoder
+        # What is left of torch in a search are small sums, in which more threads wait for each other.
+        self._search = ThreadPoolExecutor(1, "search", initializer=set_threads, initargs=(1,))
 
     def encode(self, images: list[Photo]) -> Tensor:
         return torch.from_numpy(self.encoder(np.stack(images)))
+
+    def beside(self, search: Callable[[], T]) -> Future[T]:
+        return self._search.submit(search)
 
 
 def array(tensor: Tensor) -> Array:

@@ -101,7 +101,7 @@ def on_int8(
     encoder = shared.encoder if shared is not None else None
     if not isinstance(encoder, Int8Encoder):
         encoder = Int8Encoder({ENCODER: encoder_at / ENCODER}, threads)
-    decoder = Int8Decoder({name: decoder_at / name for name in (READ, BEGIN, STEP)}, threads)
+    decoder = Int8Decoder({name: decoder_at / name for name in (READ, BEGIN, STEP)})
     return Captioner(head, engine=Int8Engine(encoder, decoder))
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,6 +14,8 @@ from model.decoder import Decoder
 from model.encoder import Encoder
 from model.engines.engine import TORCH
 from model.preprocess import Photo
+
+T = TypeVar("T")
 
 
 class TorchEngine:
@@ -30,3 +36,12 @@ class TorchEngine:
         with torch.autocast("cuda", torch.float16, enabled=self._half):
             grid: Tensor = self.encoder(batch)  # (B, 49, C)
         return grid.float()
+
+    def beside(self, search: Callable[[], T]) -> Future[T]:
+        """Now: another thread would bring torch's helpers for every core along, and they would share the same cores."""
+        done: Future[T] = Future()
+        try:
+            done.set_result(search())
+        except Exception as error:
+            done.set_exception(error)
+        return done

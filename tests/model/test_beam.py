@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.beam import Hypothesis, advance, beam_search
+from model.attention import Memory
+from model.beam import Hypothesis, advance, beam_search, ranked_hypotheses
 from model.checkpoint import Checkpoint
+from model.decoder import State
 from model.vocabulary import END, PAD, START, UNKNOWN
 from tests.checkpoints import tiny
 
@@ -123,6 +125,42 @@ def test_attention_has_a_row_a_word_and_sums_to_one(checkpoint: Checkpoint) -> N
     for hypothesis in beam_search(checkpoint.decoder, grids(8), 3):
         assert hypothesis.attention.shape == (len(hypothesis.tokens), 49)
         torch.testing.assert_close(hypothesis.attention.sum(1), torch.ones(len(hypothesis.tokens)))
+
+
+def counted(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each step of the decoder had, as the steps are taken."""
+    rows: list[int] = []
+    predict = checkpoint.decoder.predict
+
+    def counting(words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
+        rows.append(len(words))
+        return predict(words, state, memory)
+
+    monkeypatch.setattr(checkpoint.decoder, "predict", counting)
+    return rows
+
+
+@pytest.mark.parametrize("power", [0.0, 0.7])
+@pytest.mark.parametrize("beam", [1, 3, 5])
+def test_who_wants_the_best_alone_gets_the_same_for_less(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, beam: int, power: float
+) -> None:
+    rows = counted(checkpoint, monkeypatch)
+    grid = grids(32)
+    ranked = ranked_hypotheses(checkpoint.decoder, grid, beam, length_power=power)
+    of_all = sum(rows)
+    rows.clear()
+    best = beam_search(checkpoint.decoder, grid, beam, length_power=power)
+    assert [one.tokens for one in best] == [found[0].tokens for found in ranked]
+    assert sum(rows) < of_all or (beam, sum(rows)) == (1, of_all), "a greedy search has nothing to stop early"
+
+
+def test_images_that_are_done_are_computed_no_longer(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = counted(checkpoint, monkeypatch)
+    found = beam_search(checkpoint.decoder, grids(24), 1, max_words=12)
+    lengths = [one.steps for one in found]
+    assert rows == [sum(length > step for length in lengths) for step in range(max(lengths))]
+    assert len(set(rows)) > 2
 
 
 def test_length_power_prefers_longer_captions(checkpoint: Checkpoint) -> None:

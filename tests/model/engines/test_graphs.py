@@ -23,7 +23,7 @@ def engine(folder: Path, converted: Path) -> Int8Engine:
     here = found(load_head(folder), Entries(converted, CONVERTER))
     assert here is not None
     encoder_at, decoder_at, _ = here
-    decoder = Int8Decoder({name: decoder_at / name for name in (READ, BEGIN, STEP)}, 1)
+    decoder = Int8Decoder({name: decoder_at / name for name in (READ, BEGIN, STEP)})
     return Int8Engine(Int8Encoder({ENCODER: encoder_at / ENCODER}, 1), decoder)
 
 
