@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from backend.batches import OutOfTime
 from backend.photos import Found, Photos
-from backend.predictor import OutOfTime, Predictor
+from backend.predictor import Predictor
 from backend.serving import Serving
 from labeling.config import CaptionField
 from labeling.images import ImageFetchError

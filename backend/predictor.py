@@ -1,5 +1,7 @@
 """One thread owns the model; everyone else hands it pictures and waits.
 
+It encodes the pictures of a batch; the engine may search for their captions while it encodes those of the next.
+
 Pictures of different requests share a batch, if the version and the search are the same. A request of a few tasks is
 an annotator waiting before an empty field: its pictures go before those of a bulk request, and never wait for company.
 Both lanes are bounded, so memory is too. Other work that needs the model, such as trying a new version, is done between
@@ -8,25 +10,23 @@ two batches. What has been captioned before is not captioned again.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from backend.batches import Job, OutOfTime, caption_alone, deliver, key_of, one_each, take, timely
 from backend.niceness import be_nice
-from backend.remembered import Key, Remembered
+from backend.remembered import Remembered
 from backend.serving import Serving
 from model.preprocess import to_float
 
 if TYPE_CHECKING:
     from model.captioner import Caption
     from model.preprocess import Pixels
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[], None]
@@ -37,25 +37,6 @@ ROOM = 48
 ALONG = 1
 # How long a bulk's pictures that find the model idle wait for others, which are being decoded.
 WINDOW_S = 0.005
-
-
-class OutOfTime(RuntimeError):
-    """The time for this request was over before this picture's turn."""
-
-
-class Job(NamedTuple):
-    """One picture on its way: uint8 (224, 224, 3), a quarter of its size in floats; who captions it, and where the
-    caption goes. `key` is None for a picture that is not to be remembered; the times are on the clock of
-    time.monotonic.
-    """
-
-    serving: Serving
-    beam: int | None
-    pixels: Pixels
-    caption: Future[Caption]
-    deadline: float
-    queued: float
-    key: Key | None = None
 
 
 class Predictor:
@@ -69,12 +50,13 @@ class Predictor:
         self._errands: deque[tuple[Work, Future[Any]]] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._answered: Future[None] | None = None  # of the search that runs beside this thread
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
     def known(self, serving: Serving, beam: int | None, digest: bytes) -> Caption | None:
         """The caption that a picture with this digest has already."""
-        return self._remembered.get(_key(serving, beam, digest))
+        return self._remembered.get(key_of(serving, beam, digest))
 
     def submit(
         self,
@@ -89,7 +71,7 @@ class Predictor:
         """Queue one picture; waits for room until `deadline` (time.monotonic), and raises OutOfTime, as the future does
         for a picture whose turn comes later. `digest` tells whether it is one that has been captioned."""
         lane = self._urgent if urgent else self._bulk
-        key = None if digest is None else _key(serving, beam, digest)
+        key = None if digest is None else key_of(serving, beam, digest)
         with self._changed:
             left = deadline - time.monotonic()
             if not self._changed.wait_for(lambda: self._closed or len(lane) < ROOM, timeout=left) or self._closed:
@@ -115,7 +97,7 @@ class Predictor:
         return len(self._urgent) + len(self._bulk)
 
     def close(self) -> None:
-        """Let the batch in hand finish; cancel the rest."""
+        """Let the batches in hand finish; cancel the rest."""
         with self._changed:
             self._closed = True
             for job in (*self._urgent, *self._bulk):
@@ -136,6 +118,7 @@ class Predictor:
                 errand()
             if batch:
                 self._caption(batch)
+        self._wait_for_search()
 
     def _next(self) -> tuple[Work | None, list[Job]] | None:
         """An errand, if there is one, and the oldest pictures that may share a batch: same version, same beam. None
@@ -155,9 +138,9 @@ class Predictor:
                 self._changed.notify_all()
             # A cancelled job belongs to a request that gave up; claiming the others keeps them from being cancelled.
             claimed = [job for job in batch if job.caption.set_running_or_notify_cancel()]
-            timely = _timely(claimed)
-            if errand is not None or timely:
-                return errand, timely
+            wanted = timely(claimed)
+            if errand is not None or wanted:
+                return errand, wanted
 
     def _ripe(self) -> bool:
         """Whether there is no point in waiting for company: somebody waits, or the batch is full, or others came while
@@ -168,24 +151,47 @@ class Predictor:
 
     def _batch(self) -> list[Job]:
         if not self._urgent:
-            return _take(self._bulk, [], BATCH)
+            return take(self._bulk, [], BATCH)
         along = min(ALONG, len(self._bulk))
-        batch = _take(self._urgent, [], BATCH - along)
-        return _take(self._bulk, batch, len(batch) + along)
+        batch = take(self._urgent, [], BATCH - along)
+        return take(self._bulk, batch, len(batch) + along)
 
     def _caption(self, batch: list[Job]) -> None:
-        """Caption a batch: of equal pictures one, of known ones none."""
+        """Caption a batch: of equal pictures one, of known ones none. Returns when the next may be encoded."""
         waiting = self._recall(batch)
         if not waiting:
             return
         started = time.perf_counter()
-        _caption(_one_each(waiting))
-        self._observe(len(waiting), time.perf_counter() - started)
+        asked = one_each(waiting)
+        first = asked[0]
+        try:
+            found = first.serving.captioner.begin([to_float(job.pixels) for job in asked], beam=first.beam)
+        except Exception as error:
+            found = Future()
+            found.set_exception(error)
+        self._wait_for_search()  # no more than one may wait for another, or batches would pile up
+        self._answered = Future()
+        found.add_done_callback(partial(self._answer, waiting, started, self._answered))
+
+    def _wait_for_search(self) -> None:
+        if self._answered is not None:
+            self._answered.result()
+
+    def _answer(self, waiting: list[Job], started: float, answered: Future[None], found: Future[list[Caption]]) -> None:
+        """Hand out what was found, in the thread that found it."""
+        try:
+            self._hand_out(waiting, found)
+            self._observe(len(waiting), time.perf_counter() - started)
+        finally:
+            answered.set_result(None)
+
+    def _hand_out(self, waiting: list[Job], found: Future[list[Caption]]) -> None:
+        deliver(one_each(waiting), found)
         for job in waiting:
             if job.key is not None and job.caption.done() and not job.caption.exception():
                 self._remembered.put(job.key, job.caption.result())
         for job in self._recall([job for job in waiting if not job.caption.done()]):
-            _caption([job])  # its equal failed: it fails by itself
+            caption_alone(job)  # its equal failed: it fails by itself
 
     def _recall(self, batch: Sequence[Job]) -> list[Job]:
         """Answer what is known; the rest."""
@@ -206,51 +212,3 @@ def _run(work: Callable[[], T], done: Future[T]) -> None:
         done.set_result(work())
     except Exception as error:
         done.set_exception(error)
-
-
-def _key(serving: Serving, beam: int | None, digest: bytes) -> Key:
-    return Key(digest, serving.version, beam or serving.captioner.beam)
-
-
-def _take(lane: deque[Job], batch: list[Job], most: int) -> list[Job]:
-    while lane and len(batch) < most and (not batch or _alike(lane[0], batch[0])):
-        batch.append(lane.popleft())
-    return batch
-
-
-def _timely(batch: Sequence[Job]) -> list[Job]:
-    """Those that somebody waits for still; the others are told that their time is over."""
-    now = time.monotonic()
-    for job in batch:
-        if job.deadline < now:
-            job.caption.set_exception(OutOfTime("the time for this request is over"))
-    return [job for job in batch if job.deadline >= now]
-
-
-def _one_each(batch: Sequence[Job]) -> list[Job]:
-    """The first of those that have the same key."""
-    first: dict[Key | Future[Caption], Job] = {}
-    for job in batch:
-        first.setdefault(job.key or job.caption, job)
-    return list(first.values())
-
-
-def _alike(one: Job, other: Job) -> bool:
-    return one.serving is other.serving and one.beam == other.beam
-
-
-def _caption(batch: Sequence[Job]) -> None:
-    """Caption a batch. When it fails, each picture is tried alone, so that one cannot take the others with it."""
-    first = batch[0]
-    try:
-        captions = first.serving.captioner.caption([to_float(job.pixels) for job in batch], beam=first.beam)
-    except Exception as error:
-        if len(batch) == 1:
-            log.exception("a picture could not be captioned")
-            first.caption.set_exception(error)
-            return
-        for job in batch:
-            _caption([job])
-        return
-    for job, caption in zip(batch, captions, strict=True):
-        job.caption.set_result(caption)

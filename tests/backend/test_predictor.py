@@ -3,16 +3,19 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 import pytest
 
 from backend import predictor as predicting
-from backend.predictor import BATCH, ROOM, OutOfTime, Predictor
+from backend.batches import OutOfTime
+from backend.predictor import BATCH, ROOM, Predictor
 from backend.serving import Serving
 from model.captioner import Caption
 from model.preprocess import Photo, Pixels
+from tests.trainer.rig import wait_until
 
 
 class Slow:
@@ -34,6 +37,11 @@ class Slow:
         if 13 in names:
             raise RuntimeError("this picture")
         return [Caption(f"{name} with {beam}", 0.5, (), np.zeros(1, np.float32)) for name in names]
+
+    def begin(self, images: Sequence[Photo], *, beam: int | None = None) -> Future[list[Caption]]:
+        found: Future[list[Caption]] = Future()
+        found.set_result(self.caption(images, beam=beam))
+        return found
 
 
 def picture(name: int) -> Pixels:
@@ -210,6 +218,44 @@ def test_other_work_is_done_between_two_batches_on_the_model_thread(
     with pytest.raises(ZeroDivisionError):
         failed.result(5)
     assert waiting.result(5).text == "1 with None"
+
+
+class Searching(Slow):
+    """Its searches end when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.searches: list[Future[list[Caption]]] = []
+
+    def begin(self, images: Sequence[Photo], *, beam: int | None = None) -> Future[list[Caption]]:
+        self.batches.append([round(float(image[0, 0, 0]) * 255) for image in images])
+        self.searches.append(Future())
+        return self.searches[-1]
+
+    def found(self, search: int) -> None:
+        names = self.batches[search]
+        self.searches[search].set_result([Caption(str(name), 0.5, (), np.zeros(1, np.float32)) for name in names])
+
+
+def test_a_batch_is_encoded_while_the_captions_of_the_one_before_are_searched_for(predictor: Predictor) -> None:
+    model = Searching()
+    stand_in: Any = model
+    serving = Serving("v1", stand_in, 0.0)
+    captions = [predictor.submit(serving, picture(1), deadline=soon())]
+    wait_until(lambda: model.batches, "the first is encoded")
+    captions.append(predictor.submit(serving, picture(2), deadline=soon()))
+    wait_until(lambda: len(model.batches) == 2, "the second is encoded")
+    captions.append(predictor.submit(serving, picture(3), deadline=soon()))
+    time.sleep(0.1)
+    assert model.batches == [[1], [2]], "and no further: batches that are not searched yet would pile up"
+    model.found(0)
+    assert captions[0].result(5).text == "1"
+    wait_until(lambda: len(model.batches) == 3, "the last is encoded")
+    assert not captions[1].done()
+    for search in (1, 2):
+        threading.Timer(0.1 * search, model.found, [search]).start()
+    predictor.close()
+    assert [caption.result(0).text for caption in captions] == ["1", "2", "3"], "closing waits for what was begun"
 
 
 def test_closing_finishes_the_batch_in_hand_and_cancels_the_rest(
