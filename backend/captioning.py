@@ -97,17 +97,19 @@ class CaptioningBackend(LabelStudioMLBase):  # type: ignore[misc]  # the package
         beam = project.beam or running.settings.beam
         deadline = started + running.settings.predict_budget_s
         order = Order(tasks, project.field, serving, beam, deadline)
+
+        def late(places: list[int]) -> None:
+            if self.project:
+                running.leave(self.project, [tasks[place] for place in places])
+
         try:
-            return running.drafts.write(order, late=lambda late: self._leave(running, [tasks[place] for place in late]))
+            answers = running.drafts.write(order, late=late)
         finally:
             if not is_urgent(tasks):
                 give_back()
-
-    def _leave(self, running: service.Service, tasks: Sequence[Mapping[str, Any]]) -> None:
-        """See to it that tasks for which there was no time are captioned in the background."""
-        numbers = [task["id"] for task in tasks if isinstance(task.get("id"), int)]
-        if numbers and self.project:
-            running.leave(self.project, min(numbers), len(numbers))
+        if self.project and not self._server_names_version:
+            return running.hand_over(self.project, tasks, answers)
+        return answers
 
     def _stamped(self, answers: list[Answer]) -> list[Answer]:
         if self._server_names_version:

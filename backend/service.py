@@ -11,10 +11,13 @@ import atexit
 import logging
 import threading
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from backend.drafts import Drafts
+from backend.drafts import Answer, Drafts, Task
 from backend.fleet import Fleet
+from backend.handover import hand_over
 from backend.loading import Loader
 from backend.metrics import Metrics
 from backend.photos import Photos
@@ -45,7 +48,7 @@ class Service:
         self.metrics = Metrics()
         self.projects = Projects(settings.caption_field)
         self.store = open_store(settings)
-        studio = _studio(settings)
+        self._studio = studio = _studio(settings)
         self._valkey = EmbeddedValkey(settings.data_dir / "valkey") if settings.redis_url is None else None
         self.marks = Marks(self._queue_url(), spool(settings), revive=self._revive_queue)
         self.predictor = Predictor(self.metrics.batch)
@@ -74,12 +77,21 @@ class Service:
             if self.upkeep is not None:
                 self.upkeep.know(project)
 
-    def leave(self, project: int, first_task: int, count: int) -> None:
-        """Caption in the background what a request had no time for: the tasks from this one on."""
+    def leave(self, project: int, tasks: Sequence[Task]) -> None:
+        """Caption in the background what a request had no time for, with all tasks of the project behind the first."""
+        numbers = [task["id"] for task in tasks if isinstance(task.get("id"), int)]
+        if not numbers:
+            return
         if self.upkeep is None:
-            log.warning("%d tasks of project %d are left until Label Studio asks again", count, project)
+            log.warning("%d tasks of project %d are left until Label Studio asks again", len(numbers), project)
         else:
-            self.upkeep.leave(project, first_task, count)
+            self.upkeep.leave(project, min(numbers), len(numbers))
+
+    def hand_over(self, project: int, tasks: Sequence[Task], answers: list[Answer]) -> list[Answer]:
+        """Store a bulk's captions in Label Studio where that is faster than to answer them: what is left to answer."""
+        if self._studio is None:
+            return answers
+        return hand_over(self._studio, project, tasks, answers, partial(self.leave, project))
 
     def close(self) -> None:
         """Stop the threads, deliver what can be delivered, stop the embedded queue server."""

@@ -289,7 +289,7 @@ def test_what_was_left_while_tasks_are_captioned_is_not_lost(connected: House, m
         if not left and connected.desk.versions()[3]:
             left.append(True)
             connected.desk.tasks[0]["predictions"].clear()
-            service.leave(PROJECT, 1, 1)
+            service.leave(PROJECT, connected.desk.tasks[:1])
 
     connected.desk.before_page = meanwhile
     service.heard_of(PROJECT)
@@ -301,6 +301,6 @@ def test_with_no_label_studio_what_is_left_is_said(
     make_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
 ) -> None:
     service = Service(make_settings())
-    service.leave(PROJECT, 1, 3)
+    service.leave(PROJECT, [{"id": number} for number in (1, 2, 3)])
     service.close()
     assert "3 tasks of project 7 are left until Label Studio asks again" in caplog.text
