@@ -2,28 +2,19 @@
 but the last, for training that one.
 
 A cache is a folder named by the split, the encoder's fingerprint and the preprocessing's version, so that features of
-other weights or other pixels can never be taken for these:
-
-    FOLDER/flickr8k-train-6f1d…-stretch224-area-1/
-        grid.npy    (N, 49, C) float16, or (N, 196, C / 2) of a Body, opened with mmap
-        state.npy   (N,) uint8: 0 still to do, 1 done, 2 the image is torn
-        names.json  the N image names, in the split's order
-
-Building is resumable: what is done stays done, and a kill costs one batch at most.
+other weights or other pixels can never be taken for these; `model.shards` says what is in it. Building is resumable:
+what is done stays done, and a kill costs one batch at most. Several processes share it out by shards.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -33,12 +24,8 @@ from model.devices import autocast
 from model.encoder import Body, Encoder, fingerprint
 from model.preprocess import ImageError, Pixels, read_pixels
 from model.progress import Progress
-
-TODO, DONE, TORN = 0, 1, 2
-
-
-class FeatureError(ValueError):
-    """A feature cache that does not fit its split."""
+from model.shards import DONE, SHARD, TODO, TORN, Shard, prepare, read_names, read_state, sizes
+from model.world import ALONE, World
 
 
 class Features:
@@ -46,61 +33,76 @@ class Features:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.names: list[str] = json.loads((folder / "names.json").read_text(encoding="utf-8"))
-        self.grid: NDArray[np.float16] = np.load(folder / "grid.npy", mmap_mode="r")
-        self.state: NDArray[np.uint8] = np.load(folder / "state.npy", mmap_mode="r")
+        self.names = read_names(folder)
+        self.state = read_state(folder)
+        self.shards = [Shard(folder, number) for number in range(len(sizes(len(self.names))))]
 
     @property
     def usable(self) -> list[int]:
         return [int(row) for row in np.flatnonzero(self.state == DONE)]
 
     def rows(self, rows: Sequence[int]) -> Tensor:
-        return torch.from_numpy(self.grid[list(rows)]).float()
+        wanted = np.asarray(rows, dtype=np.int64)
+        found = np.empty((len(wanted), *self.shards[0].grid.shape[1:]), np.float16)
+        for number in np.unique(wanted // SHARD):
+            places = wanted // SHARD == number
+            found[places] = self.shards[number].grid[wanted[places] % SHARD]
+        return torch.from_numpy(found).float()
 
 
 def cache_folder(folder: Path, dataset: Dataset, encoder: Encoder | Body) -> Path:
     names = hashlib.sha256("\n".join(example.name for example in dataset.examples).encode()).hexdigest()[:8]
-    return folder / f"{dataset.name}-{dataset.split}-{names}-{fingerprint(encoder)}-{preprocess.VERSION}"
+    return folder / f"{dataset.name}-{dataset.split}-{names}-{fingerprint(encoder)}-{preprocess.VERSION}-{SHARD}"
 
 
-def build(dataset: Dataset, encoder: Encoder | Body, folder: Path, *, batch: int = 32, device: str = "cpu") -> Features:
-    """Compute what the cache under `folder` still lacks of this split; torn images go to `dataset.problems`."""
+def build(
+    dataset: Dataset,
+    encoder: Encoder | Body,
+    folder: Path,
+    *,
+    batch: int = 32,
+    device: str = "cpu",
+    world: World = ALONE,
+) -> Features:
+    """Compute what the cache under `folder` still lacks of this split, each process of `world` its share of the
+    shards; torn images go to `dataset.problems`."""
     cache = cache_folder(folder, dataset, encoder)
-    grid, state = open_cache(cache, dataset, (encoder.places, encoder.channels))
-    todo = [int(row) for row in np.flatnonzero(state == TODO)]
-    encoder = encoder.to(device).eval()
-    with Progress(f"features {dataset.name} {dataset.split}", len(state), done=len(state) - len(todo)) as progress:
-        for rows in (todo[start : start + batch] for start in range(0, len(todo), batch)):
-            pixels = read_examples([dataset.examples[row] for row in rows])
-            sound = [(row, image) for row, image in zip(rows, pixels, strict=True) if image is not None]
-            if sound:
-                grid[[row for row, _ in sound]] = encode(encoder, [image for _, image in sound], device)
-            grid.flush()
-            for row, image in zip(rows, pixels, strict=True):
-                state[row] = TORN if image is None else DONE
-            state.flush()
-            progress.advance(len(rows))
-    dataset.problems.torn[:] = [dataset.examples[row].name for row in np.flatnonzero(state == TORN)]
-    return Features(cache)
-
-
-def open_cache(
-    cache: Path, dataset: Dataset, shape: tuple[int, int]
-) -> tuple[np.memmap[Any, np.dtype[np.float16]], np.memmap[Any, np.dtype[np.uint8]]]:
     names = [example.name for example in dataset.examples]
-    if not (cache / "names.json").exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        create(cache / "grid.npy", np.float16, (len(names), *shape))
-        create(cache / "state.npy", np.uint8, (len(names),))
-        (cache / "names.json").write_text(json.dumps(names), encoding="utf-8")
-    if json.loads((cache / "names.json").read_text(encoding="utf-8")) != names:
-        raise FeatureError(f"{cache} was built for other images than this split's; delete the folder and run again")
-    return np.load(cache / "grid.npy", mmap_mode="r+"), np.load(cache / "state.npy", mmap_mode="r+")
+    with world.first_goes_first():
+        prepare(cache, names, (encoder.places, encoder.channels))
+    encoder = encoder.to(device).eval()
+    mine = range(world.rank, len(sizes(len(names))), world.size)
+    shards = [(number * SHARD, Shard(cache, number, "r+")) for number in mine]
+    total = sum(len(shard.state) for _, shard in shards)
+    done = sum(int(np.count_nonzero(shard.state)) for _, shard in shards)
+    title = f"features {dataset.name} {dataset.split}"
+    with Progress(title, total, done=done, silent=not world.first) as progress:
+        for start, shard in shards:
+            for rows in todo(shard, batch):
+                fill(shard, rows, [dataset.examples[start + row] for row in rows], encoder, device)
+                progress.advance(len(rows))
+    world.meet()
+    features = Features(cache)
+    dataset.problems.torn[:] = [names[row] for row in np.flatnonzero(features.state == TORN)]
+    return features
 
 
-def create(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> None:
-    """A memory-mapped array of zeros: a sparse file, so that it takes no room before it is filled."""
-    open_memmap(path, "w+", kind, shape).flush()  # type: ignore[no-untyped-call]  # numpy leaves it untyped
+def todo(shard: Shard, batch: int) -> list[list[int]]:
+    """The rows that the shard still lacks, `batch` at a time."""
+    rows = [int(row) for row in np.flatnonzero(shard.state == TODO)]
+    return [rows[start : start + batch] for start in range(0, len(rows), batch)]
+
+
+def fill(shard: Shard, rows: Sequence[int], examples: Sequence[Example], encoder: Encoder | Body, device: str) -> None:
+    """Compute these rows; only what is on disk counts as done."""
+    pixels = read_examples(examples)
+    sound = [(row, image) for row, image in zip(rows, pixels, strict=True) if image is not None]
+    if sound:
+        shard.grid[[row for row, _ in sound]] = encode(encoder, [image for _, image in sound], device)
+    shard.grid.flush()
+    for row, image in zip(rows, pixels, strict=True):
+        shard.state[row] = TORN if image is None else DONE
+    shard.state.flush()
 
 
 def read_examples(examples: Sequence[Example]) -> list[Pixels | None]:

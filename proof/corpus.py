@@ -12,7 +12,8 @@ from torch import Tensor
 
 from model.datasets import Dataset, Example, load_dataset
 from model.encoder import Encoder
-from model.features import DONE, TORN, Features, build
+from model.features import Features, build
+from model.shards import DONE, TORN
 from model.training.prepare import load_encoder
 
 
@@ -57,7 +58,7 @@ class Chosen(Features):
     """Some rows of a feature cache, as if there were no others."""
 
     def __init__(self, features: Features, rows: Sequence[int]) -> None:
-        self.folder, self.names, self.grid = features.folder, features.names, features.grid
+        self.folder, self.names, self.shards = features.folder, features.names, features.shards
         self.state = np.full(len(features.state), TORN, dtype=np.uint8)
         self.state[list(rows)] = DONE
 

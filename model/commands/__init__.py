@@ -13,8 +13,8 @@ from model.datasets import DatasetError
 from model.devices import DeviceError
 from model.encoder import EncoderError
 from model.engines.engine import EngineError
-from model.features import FeatureError
 from model.preprocess import ImageError
+from model.shards import FeatureError
 from model.training.settings import TrainingError
 from model.vocabulary import VocabularyError
 

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from model.datasets import Dataset, load_dataset
-from model.features import DONE, build, cache_folder
+from model.features import build, cache_folder
+from model.shards import read_state
 from model.training.prepare import cached_part, furnish, starting_checkpoint
 from model.training.run import Run
 from model.training.settings import TrainingSettings
@@ -113,10 +114,7 @@ def some(dataset: Dataset, count: int) -> Dataset:
 
 def to_encode(folder: Path, split: Dataset) -> int:
     """How many photos of the split have no features in their cache yet."""
-    if not (folder / "names.json").exists():
-        return len(split.examples)
-    state = np.load(folder / "state.npy", mmap_mode="r")
-    return len(split.examples) - int(np.count_nonzero(state >= DONE))
+    return len(split.examples) - int(np.count_nonzero(read_state(folder)))
 
 
 def steps(run: Run) -> float:

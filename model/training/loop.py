@@ -23,7 +23,7 @@ from model.training.objective import CrossEntropy, Objective
 from model.training.optimise import Average, make_optimizer, rate_factor, set_rate, trained_part
 from model.training.settings import TrainingSettings
 from model.training.state import Position, load_state, save_state
-from model.training.world import ALONE, World
+from model.world import ALONE, World
 
 SAVE_EVERY_S = 120.0
 LOG_EVERY = 10  # steps

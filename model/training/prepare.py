@@ -23,8 +23,8 @@ from model.training.reward import LinearBleu, Reward
 from model.training.run import Run
 from model.training.selfcritical import SelfCritical
 from model.training.settings import TrainingError, TrainingSettings
-from model.training.world import ALONE, World
 from model.vocabulary import END, Vocabulary
+from model.world import ALONE, World
 
 # Photos whose captions show how good served captions are.
 SERVED, BATCH = 500, 50
@@ -52,9 +52,8 @@ def furnish(
     features: Features | None
     cached = cached_part(settings, checkpoint)
     if cached is not None:
-        with world.first_goes_first():
-            source = CachedSource(train.examples, build(train, cached, cache, device=device))
-            features = build(validation, cached, cache, device=device)
+        source = CachedSource(train.examples, build(train, cached, cache, device=device, world=world))
+        features = build(validation, cached, cache, device=device, world=world)
         examples = tuple(validation.examples[row] for row in features.usable)
         validation = Dataset(validation.name, validation.split, examples, validation.problems)
     else:

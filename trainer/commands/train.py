@@ -55,7 +55,7 @@ def train(
 def _go(settings: Settings, project: int, wishes: Wishes, signals: Signals) -> None:
     from labeling.config import LabelConfigError
     from model.devices import DeviceError
-    from model.features import FeatureError
+    from model.shards import FeatureError
     from model.training.loop import Stopped
     from trainer.learning.begin import Busy
     from trainer.learning.gather import GatherError

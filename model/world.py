@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
 
-# The others wait while the first computes features or validates.
+# The others wait while the first validates, and all for the last that computes features.
 PATIENCE = timedelta(days=2)
 
 
@@ -64,6 +64,11 @@ class World:
         told = [value]
         processes.broadcast_object_list(told)
         return told[0]
+
+    def meet(self) -> None:
+        """Wait until every process is here."""
+        if self.size > 1:
+            processes.barrier()
 
     @contextmanager
     def first_goes_first(self) -> Iterator[None]:
