@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from model.commands.average import average
 from model.commands.bench import bench
 from model.commands.caption import caption
 from model.commands.evaluate import evaluate
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 app.command()(train)
 app.command()(tune)
+app.command()(average)
 app.command()(evaluate)
 app.command()(caption)
 app.command()(features)
