@@ -19,7 +19,7 @@ from model.bench.measure import HEADLINE_BEAM, cases, measure, specs, words_of
 from model.bench.process import Subject
 from model.bench.serve import serving
 from model.bench.subjects import BLIP, Spec
-from model.bench.table import best_batch, markdown, ratios, rows
+from model.bench.table import Row, best_batch, markdown, ratios, rows
 from model.engines.entries import FOLDER
 from model.store import Store
 
@@ -44,6 +44,7 @@ class Plan:
 class Report:
     text: str
     values: dict[str, Any]
+    rows: list[Row]
 
 
 def measured(plan: Plan) -> Report:
@@ -79,7 +80,7 @@ def _measured(plan: Plan, store: Store, version: str) -> Report:
         "server": server,
         "ratios": proportions,
     }
-    return Report("\n".join([markdown(found, chosen[0]), "", *sentences(proportions, server)]), values)
+    return Report("\n".join([markdown(found, chosen[0]), "", *sentences(proportions, server)]), values, found)
 
 
 def chosen_engines(here: Sequence[str], asked: Sequence[str]) -> list[str]:

@@ -18,6 +18,7 @@ PARTS = ("floor", "naive", "blip", "server")
 def bench(
     checkpoint: CheckpointOption = STARTER,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything to this file.")] = None,
+    picture: Annotated[Path | None, typer.Option("--plot", help="Draw the table to this file.")] = None,
     engine: Annotated[list[str] | None, typer.Option(help="Once for each; all that run here.")] = None,
     beam: Annotated[list[int] | None, typer.Option(min=1, max=20, help="Once for each; 1, 3 and 5.")] = None,
     batch: Annotated[list[int] | None, typer.Option(min=1, max=64, help="Once for each; 1, 4, 16 and 64.")] = None,
@@ -30,6 +31,7 @@ def bench(
     A quarter of an hour on an idle machine of two cores; only the ratios say something about other machines.
     """
     from model.bench.blip import BenchError
+    from model.bench.plot import plot
     from model.bench.report import Plan, measured
     from model.commands import user_errors
 
@@ -52,5 +54,7 @@ def bench(
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(2) from None
     print(found.text)
+    if picture:
+        plot(found.rows, picture)
     if json_file:
         json_file.write_text(json.dumps(found.values, indent=1) + "\n", encoding="utf-8")

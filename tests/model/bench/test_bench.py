@@ -111,8 +111,10 @@ def test_rounds_are_taken_in_turn_and_the_first_is_thrown_away(
 def test_the_command_writes_one_table_and_all_of_it_as_json(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     small = "--rounds 1 --beam 3 --batch 1 --batch 4 --tasks 4 --without blip --without floor --without naive".split()
-    done = CliRunner().invoke(app, ["bench", "--checkpoint", str(checkpoint), "--json", str(out), *small])
+    files = ["--json", str(out), "--plot", str(tmp_path / "bench.png")]
+    done = CliRunner().invoke(app, ["bench", "--checkpoint", str(checkpoint), *files, *small])
     assert done.exit_code == 0, done.output
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
     found = json.loads(out.read_text())
     assert {row["subject"] for row in found["rows"]} == {ENGINE}
     assert {row["cores"] for row in found["rows"]} == {len(some) for some in core_sets()}

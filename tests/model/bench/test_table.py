@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from model.bench.measure import Case, Samples
+from model.bench.report import sentences
 from model.bench.subjects import BLIP, ENGINE, FLOOR, NAIVE, Spec
-from model.bench.table import best_batch, markdown, ratios, rows
+from model.bench.table import NAMES, Row, best_batch, markdown, ratios, rows
 from model.bench.worker import Sample
+from tests.house.project import ROOT
 
 
 def samples_of(kind: str, engine: str, *, cores: int = 1, beam: int = 3, batch: int = 1, seconds: float) -> Samples:
@@ -60,3 +64,13 @@ def test_the_table_has_a_line_a_case_the_default_engine_first() -> None:
     assert lines[2] == "| ours, fast | 1 | 3 | 1 | 40.0 | 25.0 | 500 |"
     assert lines[-1] == "| BLIP-base | 1 | 3 | 1 | 2000.0 | 0.5 | 500 |"
     assert {line.count("|") for line in lines} == {8}
+
+
+def test_the_document_has_the_rows_and_ratios_that_were_measured() -> None:
+    measured = json.loads((ROOT / "docs/bench.json").read_text())
+    table = markdown([Row(**row) for row in measured["rows"]], measured["default_engine"]).splitlines()
+    said = (ROOT / "docs/speed.md").read_text()
+    shown = [line for line in said.splitlines() if line.startswith(tuple(f"| {name}" for name in NAMES.values()))]
+    assert len(shown) >= 10 and set(shown) <= set(table)
+    for sentence in sentences(measured["ratios"], measured["server"]):
+        assert sentence in said.replace("\n", " ")
