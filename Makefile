@@ -1,7 +1,7 @@
 # Everything from a fresh clone, with Python 3.11 or newer and a package registry: `make run` starts the system,
 # `make test` checks it. Each installs what it needs, once, into two virtual environments in this folder.
 #
-# Settings are variables: make run PORT=9091, make run PHOTOS=path/to/photos
+# Settings are variables: make run PORT=9091, make run PHOTOS=path/to/photos, make test TEST_JOBS=1
 
 PYTHON ?= python3
 PHOTOS ?=
@@ -9,6 +9,7 @@ PROJECT ?=
 DATASET ?=
 JSON ?=
 LABEL_STUDIO_PORT ?= 8080
+TEST_JOBS ?= 2
 
 PIP_INSTALL = -m pip install --disable-pip-version-check -q
 APP = .venv/bin/python
@@ -36,7 +37,7 @@ run: $(APP_READY) $(if $(LABEL_STUDIO_URL)$(LABEL_STUDIO_HOST),,$(STUDIO_READY))
 	@exec $(APP) -m backend run $(RUN_OPTIONS)
 
 test: tools label-studio browser lint types ## Run every check and test, each timed
-	$(call timed,tests,OMP_NUM_THREADS=1 $(APP) -m pytest)
+	$(call timed,tests,OMP_NUM_THREADS=1 $(APP) -m pytest -n $(TEST_JOBS) --dist loadgroup)
 
 proof: tools label-studio ## Measure what the documents claim, but for the hour-long curves (DATASET=flickr8k:folder)
 	$(call timed,proof,$(APP) -m proof all $(if $(DATASET),--dataset "$(DATASET)"))

@@ -114,7 +114,7 @@ def check(stage: str, optimizer: str) -> None:
 def go(settings: TrainingSettings, folder: Path, cache: Path, device: str, threads: int) -> None:
     from model.training.loop import Stopped
     from model.training.prepare import prepare
-    from model.training.world import World
+    from model.world import World
 
     set_threads(threads)
     world, device = World.join(pick_device(device))
