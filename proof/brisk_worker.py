@@ -39,7 +39,7 @@ class Workplace:
 
     def new_worker(self) -> RecaptionWorker:
         worker = worker_on(connect(self.server.url), BRISK)
-        worker.companion, worker.revive = self.companion, self.server.revive
+        worker.companion = self.companion
         return worker
 
 
@@ -49,7 +49,7 @@ def work(settings: Settings) -> None:
     companion = Companion(RECONCILING, restart_s=2.0)
     with QueueServer(settings) as server:
         try:
-            keep_working(Workplace(server, companion).new_worker)
+            keep_working(Workplace(server, companion).new_worker, revive=server.revive)
         finally:
             companion.stop()
 

@@ -44,7 +44,7 @@ class RecaptionWorker(Worker):
 
     timings = TIMINGS
     companion: Companion | None = None
-    revive: Callable[[], None] | None = None
+    revive: Callable[[], None] = staticmethod(lambda: None)
     ready: Callable[[], None] | None = None
     ending = False
     away = False
@@ -123,7 +123,7 @@ class RecaptionWorker(Worker):
             if not self.away:
                 log.warning("the queue server is away (%s); what runs goes on", type(error).__name__)
             self.away = True
-            if self.revive is not None and not self.is_horse:
+            if not self.is_horse:
                 self.revive()
             raise
         if self.away:
@@ -187,29 +187,34 @@ def worker_on(connection: redis.Redis, timings: Timings = TIMINGS) -> RecaptionW
     return worker
 
 
-def keep_working(new_worker: Callable[[], RecaptionWorker], *, burst: bool = False) -> None:
+def keep_working(
+    new_worker: Callable[[], RecaptionWorker], *, burst: bool = False, revive: Callable[[], None] = lambda: None
+) -> None:
     """Work until SIGTERM or SIGINT; with `burst`, until the queue is empty.
 
     RQ's worker quits when the queue server is away at the wrong moment: another takes its place when it is back.
-    Raises redis.RedisError with `burst` alone.
+    `revive` may start a server of ours again; a worker calls it when its server goes away, and it is called before the
+    next worker, since the last may have ended before it could. Raises redis.RedisError with `burst` alone.
     """
     pause = FIRST_PAUSE_S
     with contextlib.suppress(StopRequested):
         began = time.monotonic()
-        while not _work(new_worker, burst):
+        while not _work(new_worker, burst, revive):
             if time.monotonic() - began > 2 * LONGEST_PAUSE_S:
                 pause = FIRST_PAUSE_S
             log.warning("the worker ended; another starts in %.0f s", pause)
             time.sleep(pause)
             pause, began = min(pause * 2, LONGEST_PAUSE_S), time.monotonic()
+            revive()
 
 
-def _work(new_worker: Callable[[], RecaptionWorker], burst: bool) -> bool:
+def _work(new_worker: Callable[[], RecaptionWorker], burst: bool, revive: Callable[[], None]) -> bool:
     """Let one worker work until it ends. True if that was asked for."""
     _listen()
     worker = None
     try:
         worker = new_worker()
+        worker.revive = revive
         worker.work(burst=burst, logging_level=None)
     except redis.RedisError as error:
         if burst:

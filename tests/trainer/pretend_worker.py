@@ -27,11 +27,10 @@ def main(folder: str, timings: str) -> None:
 
         def new_worker() -> RecaptionWorker:
             worker = worker_on(connect(server.url), Timings(**json.loads(timings)))
-            worker.revive = server.revive
             worker.ready = lambda: print("ready", flush=True)
             return worker
 
-        keep_working(new_worker)
+        keep_working(new_worker, revive=server.revive)
 
 
 if __name__ == "__main__":

@@ -8,17 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 from rq import Queue
 from rq.command import send_stop_job_command
+from rq.exceptions import StopRequested
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from tests.trainer.rig import QUICK, Rig, alive, wait_until
+from trainer import worker
 from trainer.board import Board
 from trainer.queue import QUEUE, enqueue_training, has_job, training_job_id
 from trainer.spool import Hint
+from trainer.supervise import ENDINGS
 from trainer.valkey import EmbeddedValkey
+from trainer.worker import RecaptionWorker
 
 EVIL = """
 from pathlib import Path
@@ -181,6 +186,27 @@ def test_an_embedded_queue_server_that_its_owner_stops_is_started_again_by_the_w
     rig.wait_for("done")
     assert rig.workers[0].end() == 0
     assert not owner.answers()
+
+
+def test_a_worker_that_ends_before_it_could_start_the_server_again_leaves_that_to_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+
+    def new_worker() -> RecaptionWorker:
+        said.append("worker")
+        if said.count("worker") == 1:
+            raise redis.ConnectionError("away")
+        raise StopRequested
+
+    monkeypatch.setattr(worker, "FIRST_PAUSE_S", 0.01)
+    handlers = {number: signal.getsignal(number) for number in ENDINGS}
+    try:
+        worker.keep_working(new_worker, revive=lambda: said.append("revive"))
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert said == ["worker", "revive", "worker"]
 
 
 def push(client: redis.Redis, name: str, function: str, arguments: list[Any], **fields: str) -> None:

@@ -52,11 +52,11 @@ def _work(settings: Settings, server: QueueServer, burst: bool) -> None:
 
     def new_worker() -> RecaptionWorker:
         worker = worker_on(connect(server.url))
-        worker.companion, worker.revive, worker.ready = companion, server.revive, told
+        worker.companion, worker.ready = companion, told
         return worker
 
     try:
-        keep_working(new_worker)
+        keep_working(new_worker, revive=server.revive)
     finally:
         companion.stop()
 
