@@ -37,7 +37,7 @@ run: $(APP_READY) $(if $(LABEL_STUDIO_URL)$(LABEL_STUDIO_HOST),,$(STUDIO_READY))
 	@exec $(APP) -m backend run $(RUN_OPTIONS)
 
 test: tools label-studio browser lint types ## Run every check and test, each timed
-	$(call timed,tests,OMP_NUM_THREADS=1 $(APP) -m pytest -n $(TEST_JOBS) --dist loadgroup)
+	$(call timed,tests,OMP_NUM_THREADS=1 $(APP) -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder)
 
 proof: tools label-studio ## Measure what the documents claim, but for the hour-long curves (DATASET=flickr8k:folder)
 	$(call timed,proof,$(APP) -m proof all $(if $(DATASET),--dataset "$(DATASET)"))

@@ -64,13 +64,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `pytest -n 2 --dist loadgroup`: a file's tests stay together, as do all of tests/e2e, which share one Label
-    Studio. Those go first, since they take longest."""
-    rooms = {item.nodeid: item.path.relative_to(ROOT / "tests").parts[0] for item in items}
-    for item in items:
-        together = "e2e" if rooms[item.nodeid] == "e2e" else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(together))
-    items.sort(key=lambda item: rooms[item.nodeid] != "e2e")
+    """The files that take longest go first, so that neither of the two processes of `make test`, which take one file
+    after the other, is left alone with them in the end."""
+    items.sort(key=lambda item: not item.path.is_relative_to(ROOT / "tests" / "e2e"))
 
 
 def pytest_report_header() -> str:

@@ -101,8 +101,8 @@ def test_features_are_computed_once(data: Path, checkpoint: Path, tmp_path: Path
     assert done.exit_code == 0, done.output
     assert "flickr8k dev: 8 of 8 images in" in done.stdout
     [cache] = tmp_path.iterdir()
-    before = (cache / "grid.npy").stat().st_mtime_ns
-    assert run(*arguments).exit_code == 0 and (cache / "grid.npy").stat().st_mtime_ns == before
+    before = (cache / "grid-00000.npy").stat().st_mtime_ns
+    assert run(*arguments).exit_code == 0 and (cache / "grid-00000.npy").stat().st_mtime_ns == before
 
 
 def test_ship_states_the_decoding_that_scored_best(data: Path, checkpoint: Path, tmp_path: Path) -> None:
