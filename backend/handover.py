@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from backend.drafts import Answer
+from backend.drafts import Answer, Task
 from labeling.predictions import push
 from labeling.session import LabelStudio, LabelStudioError
 
 log = logging.getLogger(__name__)
-
-Task = Mapping[str, Any]
 
 # Seconds for each prediction that is answered and for each that is imported, and for each task of the project that an
 # import counts.
@@ -41,15 +38,15 @@ def hand_over(
     Nothing is lost: where nothing is stored, the answers stay as they were; where it is not known what was, the tasks
     are left to the background, which captions those that have no caption.
     """
-    rows = [
-        {"task": task["id"], **answer}
-        for task, answer in zip(tasks, answers, strict=True)
+    rows = {
+        place: {"task": task["id"], **answer}
+        for place, (task, answer) in enumerate(zip(tasks, answers, strict=True))
         if isinstance(answer, dict) and isinstance(task.get("id"), int)
-    ]
+    }
     if len(rows) < FEWEST or not pays(len(rows), _task_number(studio, project)):
         return answers
     try:
-        stored = push(studio, project, rows)
+        stored = push(studio, project, list(rows.values()))
     except LabelStudioError as error:
         log.warning("%d captions of project %d could not be imported: %s", len(rows), project, error)
         if error.status is not None:
@@ -57,10 +54,9 @@ def hand_over(
         stored = None
     if stored == 0:  # an import drops what it thinks does not fit, in 1.23.2 all predictions of a Repeater
         return answers
-    given = {row["task"] for row in rows}
     if stored != len(rows):
-        leave([task for task in tasks if task["id"] in given])
-    return [[] if task.get("id") in given else answer for task, answer in zip(tasks, answers, strict=True)]
+        leave([tasks[place] for place in rows])
+    return [[] if place in rows else answer for place, answer in enumerate(answers)]
 
 
 def pays(predictions: int, tasks: float) -> bool:

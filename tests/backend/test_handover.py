@@ -101,6 +101,15 @@ def test_where_some_were_dropped_the_background_sees_which(
     assert left == list(range(1, COUNT + 1))
 
 
+def test_a_task_without_a_number_is_answered_whatever_becomes_of_the_others(
+    desk: Moody, studio: LabelStudio, left: list[int]
+) -> None:
+    desk.reply = lambda do: as_json({"created": COUNT - 3}, 201)
+    tasks = [*desk.tasks, {"data": {}}]
+    found = hand_over(studio, PROJECT, tasks, drafts(COUNT + 1), lambda some: left.extend(task["id"] for task in some))
+    assert found == [[]] * COUNT + drafts(1) and left == list(range(1, COUNT + 1))
+
+
 def test_where_the_answer_is_lost_nothing_is_stored_twice(
     desk: Moody, hand: Callable[[list[Any]], list[Any]], left: list[int]
 ) -> None:
