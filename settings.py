@@ -83,9 +83,9 @@ class Settings(BaseSettings):
     )
     engine: str = _setting(
         "auto",
-        "What computes captions: int8 is several times faster on a CPU. auto: int8 on a CPU, torch on a GPU.",
-        "auto, torch or int8",
-        pattern=r"^(auto|torch|int8)$",
+        "What computes captions; openvino and onnxruntime do in eight bits on a CPU. auto: the fastest that is here.",
+        "auto, torch, openvino or onnxruntime",
+        pattern=r"^(auto|torch|openvino|onnxruntime)$",
     )
     threads: int = _setting(0, "CPU threads of the model. 0: one for each core.", "0 or a whole number above", ge=0)
     beam: int | None = _setting(

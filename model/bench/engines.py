@@ -10,22 +10,26 @@ from pathlib import Path
 
 from model.bench.blip import BenchError
 from model.captioner import Captioner
-from model.engines.engine import AUTO, INT8, TORCH
-from model.engines.opening import Wanted, open_captioner
+from model.engines.engine import AUTO, INT8, TORCH, EngineError
+from model.engines.opening import Wanted, open_captioner, open_exactly
 
 log = logging.getLogger(__name__)
 
-ALL = (INT8, TORCH)
+ALL = (*INT8, TORCH)
 
 
 def prepare(checkpoint: Path, entries: Path) -> list[str]:
     """The names of those that can run, the one that is chosen automatically first. What must be converted is kept in
     `entries`. Raises CheckpointError."""
-    default = open_captioner(checkpoint, Wanted(AUTO, "cpu", entries=entries))
-    if default.fallback:
-        log.warning("without %s: %s", INT8, default.fallback)
-        return [default.engine.name]
-    return [default.engine.name, *(name for name in ALL if name != default.engine.name)]
+    default = open_captioner(checkpoint, Wanted(AUTO, "cpu", entries=entries)).engine.name
+    here = [default]
+    for name in ALL:
+        try:
+            if name != default:
+                here.append(open_exactly(checkpoint, Wanted(name, "cpu", entries=entries)).engine.name)
+        except EngineError as error:
+            log.warning("without %s: %s", name, error)
+    return here
 
 
 def load(checkpoint: Path, engine: str, threads: int, entries: Path) -> Captioner:

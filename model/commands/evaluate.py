@@ -23,7 +23,7 @@ def evaluate(
     device: DeviceOption = "auto",
     threads: ThreadsOption = 0,
     engine: Annotated[
-        str, typer.Option(help="torch, the float32 reference; int8; or auto, as it is served.")
+        str, typer.Option(help="torch, the float32 reference; openvino; onnxruntime; or auto, as it is served.")
     ] = "torch",
     against: Annotated[
         Path | None, typer.Option(help="A file that --json wrote: how many captions are the same?")

@@ -1,6 +1,6 @@
 """Makes the int8 graphs of a checkpoint folder, judges them, and keeps them on disk.
 
-    python -m model.engines.converting FOLDER ENTRIES PARENT
+    python -m model.engines.converting FOLDER ENTRIES RUNTIME PARENT
 
 It is a process of its own: a conversion takes most of a minute and a gigabyte of memory, of which one that serves
 would never give back a part. An encoder is converted once for all versions that share it. What is needed to judge
@@ -31,49 +31,61 @@ from model.encoder import Encoder
 from model.engines.calibration import calibrate, normalised
 from model.engines.decoder_graph import begin_graph, read_graph, step_graph
 from model.engines.encoder_graph import encoder_graph
-from model.engines.engine import EngineError
+from model.engines.engine import ONNXRUNTIME, OPENVINO, EngineError
 from model.engines.entries import Entries
-from model.engines.int8 import BEGIN, ENCODER, READ, STEP, Int8Decoder, Int8Encoder
+from model.engines.int8 import BEGIN, ENCODER, READ, STEP, Int8Decoder, Int8Encoder, missing
+from model.engines.onnx_runtime import Array
+from model.engines.onnxruntime_graph import OnnxRuntimeWriter
+from model.engines.openvino_graph import OpenVinoWriter
 from model.engines.pictures import free_pictures
 from model.engines.rounding import round_encoder
-from model.engines.runtime import Array
 from model.engines.verdict import Verdict, judge
 from model.preprocess import to_float
 
 log = logging.getLogger(__name__)
 
 # Part of every entry's name: changes whenever the same weights would be converted to something else.
-CONVERTER = "int8-3"
+CONVERTERS = {OPENVINO: "openvino-1", ONNXRUNTIME: "onnxruntime-3"}
+WRITERS = {OPENVINO: OpenVinoWriter, ONNXRUNTIME: OnnxRuntimeWriter}
 BATCH = 4
 FLOATS, INTEGERS = "seen.float32.npy", "seen.int8.npy"
 
 
-def found(head: Head, entries: Entries) -> tuple[Path, Path, Verdict] | None:
-    """The converted encoder's folder, the decoder's, and what was found of the pair; None where one is missing."""
+def entries_of(folder: Path, runtime: str) -> Entries:
+    return Entries(folder, CONVERTERS[runtime])
+
+
+def found(head: Head, entries_at: Path, runtime: str) -> tuple[Path, Path, Verdict] | None:
+    """For a runtime the converted encoder's folder, the decoder's, and what was found of the pair; None where one is
+    missing."""
+    entries = entries_of(entries_at, runtime)
     encoder, decoder = entries.find(encoder_name(head, entries)), entries.find(decoder_name(head, entries))
     if encoder is None or decoder is None:
         return None
     return encoder[0], decoder[0], Verdict(**decoder[1]["verdict"])
 
 
-def ensured(folder: Path, head: Head, entries: Entries) -> tuple[Path, Path, Verdict] | None:
+def ensured(folder: Path, head: Head, entries_at: Path, runtime: str) -> tuple[Path, Path, Verdict] | None:
     """As `found`, once what is missing has been converted. Raises EngineError."""
-    here = found(head, entries)
+    if advice := missing(runtime):
+        raise EngineError(advice)
+    here = found(head, entries_at, runtime)
     if here is None:
-        convert_apart(folder, entries)
-        here = found(head, entries)
+        convert_apart(folder, entries_at, runtime)
+        here = found(head, entries_at, runtime)
     return here
 
 
-def convert(folder: Path, entries: Entries) -> None:
+def convert(folder: Path, entries_at: Path, runtime: str) -> None:
     """Make what is missing. Raises EngineError, CheckpointError and OSError."""
-    make_folder(entries.folder)  # where it cannot be made, that is known before a minute's work
+    make_folder(entries_at)  # where it cannot be made, that is known before a minute's work
+    entries = entries_of(entries_at, runtime)
     head = load_head(folder, verify=False)
     if (kept := entries.find(encoder_name(head, entries))) is None:
         started = time.monotonic()
-        files = convert_encoder(load_encoder(folder, head.config))
+        files = convert_encoder(load_encoder(folder, head.config), runtime)
         encoder_at = entries.add(encoder_name(head, entries), files, {})
-        log.info("converted the encoder of %s to int8 in %.1f s", head.version, time.monotonic() - started)
+        log.info("converted the encoder of %s for %s in %.1f s", head.version, runtime, time.monotonic() - started)
     else:
         encoder_at = kept[0]
     if entries.find(decoder_name(head, entries)) is None:
@@ -81,14 +93,14 @@ def convert(folder: Path, entries: Entries) -> None:
         files, verdict = convert_decoder(load_decoder(folder, head.config), encoder_at, head.config)
         entries.add(decoder_name(head, entries), files, {"verdict": asdict(verdict)})
         told = f"{time.monotonic() - started:.1f} s: {verdict}"
-        log.info("converted the decoder of %s to int8 in %s", head.version, told)
+        log.info("converted the decoder of %s for %s in %s", head.version, runtime, told)
 
 
-def convert_apart(folder: Path, entries: Entries) -> None:
+def convert_apart(folder: Path, entries_at: Path, runtime: str) -> None:
     """`convert`, in a process of its own with one thread and this thread's priority. Raises EngineError."""
-    places = str(folder.absolute()), str(entries.folder.absolute())
-    command = [sys.executable, "-m", "model.engines.converting", *places, str(os.getpid())]
+    told = [str(folder.absolute()), str(entries_at.absolute()), runtime, str(os.getpid())]
     home = Path(__file__).parents[2]  # where the package `model` lies
+    command = [sys.executable, "-m", "model.engines.converting", *told]
     done = subprocess.run(command, cwd=home, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     lines = done.stderr.strip().splitlines()
     if done.returncode:
@@ -110,12 +122,14 @@ def digest(head: Head, part: str) -> str:
     return str(head.manifest["files"][f"{part}.safetensors"]["sha256"])
 
 
-def convert_encoder(encoder: Encoder) -> dict[str, bytes]:
+def convert_encoder(encoder: Encoder, runtime: str) -> dict[str, bytes]:
     """The graph, and what the encoder sees in the free pictures before and after. Raises EngineError."""
     pictures = free_pictures()
     ranges, before = calibrate(encoder, pictures)
-    graph = encoder_graph(encoder, ranges, round_encoder(encoder, ranges, normalised(encoder, pictures)))
-    converted = Int8Encoder({ENCODER: graph}, threads=1)
+    writer = WRITERS[runtime]
+    weights = round_encoder(encoder, ranges, normalised(encoder, pictures), writer.is_wide)
+    graph = encoder_graph(encoder, writer(ranges, weights))
+    converted = Int8Encoder(runtime, graph, threads=1)
     photos = [to_float(pixels) for pixels in pictures]
     batches = (np.stack(photos[start : start + BATCH]) for start in range(0, len(photos), BATCH))
     after = np.concatenate([converted(batch) for batch in batches])
@@ -143,11 +157,11 @@ def end_with(parent: int) -> None:
     os._exit(1)
 
 
-def main(folder: str, entries: str, parent: str) -> None:
+def main(folder: str, entries: str, runtime: str, parent: str) -> None:
     logging.basicConfig(level="INFO", format="%(message)s")
     threading.Thread(target=end_with, args=(int(parent),), daemon=True).start()
     set_threads(1)
-    convert(Path(folder), Entries(Path(entries), CONVERTER))
+    convert(Path(folder), Path(entries), runtime)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,11 @@ from model.preprocess import Photo
 from model.stepper import Stepper
 
 TORCH = "torch"
-INT8 = "int8"
+OPENVINO = "openvino"
+ONNXRUNTIME = "onnxruntime"
 AUTO = "auto"
+# Those that compute in eight bits, on a CPU.
+INT8 = (OPENVINO, ONNXRUNTIME)
 
 T = TypeVar("T")
 
@@ -27,7 +30,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """`torch` or `int8`."""
+        """`torch`, `openvino` or `onnxruntime`."""
         ...
 
     @property

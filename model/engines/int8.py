@@ -1,14 +1,16 @@
-"""The int8 engine: encoder and decoder as converted graphs in ONNX Runtime, on the CPU.
+"""The int8 engines: the encoder as a converted graph in OpenVINO or ONNX Runtime, the decoder in the latter.
 
-    engine = Int8Engine(Int8Encoder(models, threads=1), Int8Decoder(models))
+    engine = Int8Engine(Int8Encoder("openvino", model, threads=1), Int8Decoder(models))
 
 The rules of the search stay those of `model.beam`; tensors and arrays share their memory both ways.
 """
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,39 +21,48 @@ from torch import Tensor
 from model.attention import Memory
 from model.decoder import State
 from model.devices import set_threads
-from model.engines.engine import INT8
-from model.engines.runtime import Array, Network
+from model.engines.engine import INT8, OPENVINO
+from model.engines.onnx_runtime import Array, Network, OnnxRuntimePhotos
+from model.engines.openvino_runtime import OpenVinoPhotos
 from model.preprocess import Photo
 
 ENCODER = "encoder.onnx"
 READ, BEGIN, STEP = "read.onnx", "begin.onnx", "step.onnx"
+X86 = ("x86_64", "amd64")
 T = TypeVar("T")
 
 # The graphs by name: written to a file, or as they were made.
 Models = Mapping[str, Path] | Mapping[str, bytes]
 
 
+def preferred() -> tuple[str, ...]:
+    """The runtimes, the faster one first: on x86 OpenVINO (docs/speed.md); elsewhere nobody has measured."""
+    return INT8 if platform.machine().lower() in X86 else INT8[::-1]
+
+
+def missing(runtime: str) -> str:
+    """What to do where a runtime is not installed; empty where it is."""
+    return "" if find_spec(runtime) else f"it is not installed: pip install {runtime}"
+
+
 class Int8Encoder:
-    """Pictures to grids. Raises EngineError where the runtime is missing or refuses the model.
+    """Pictures to grids, in one of INT8. Raises EngineError where the runtime is missing or refuses the model.
 
     The runtime gets one picture at a time: several at once are no faster for it, and hold 10 to 15 MB more each. Of
-    several each thread takes one, which keeps all cores at work; a single one's layers are shared among the threads.
+    several as many are computed side by side as keep all cores at work; a single one's layers share the threads.
     """
 
-    def __init__(self, models: Models, threads: int) -> None:
-        self._network = Network(models[ENCODER], threads)
+    def __init__(self, runtime: str, model: bytes | Path, threads: int) -> None:
+        self.runtime = runtime
+        self._network = OpenVinoPhotos(model, threads) if runtime == OPENVINO else OnnxRuntimePhotos(model, threads)
         # Its threads begin with the first pictures, at the priority of who asks for them.
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="encoder")
+        self._threads = ThreadPoolExecutor(self._network.abreast, thread_name_prefix="encoder")
 
     def __call__(self, images: Array) -> Array:
         """(B, 224, 224, 3) to (B, 49, C)."""
         if len(images) == 1:
-            return self._one(images)
-        return np.concatenate(list(self._threads.map(self._one, np.split(images, len(images)))))
-
-    def _one(self, image: Array) -> Array:
-        (grid,) = self._network({"images": image})
-        return grid
+            return self._network(images)
+        return np.concatenate(list(self._threads.map(self._network, np.split(images, len(images)))))
 
 
 class Int8Decoder:
@@ -77,10 +88,10 @@ class Int8Decoder:
 
 
 class Int8Engine:
-    name = INT8
     device = "cpu"
 
     def __init__(self, encoder: Int8Encoder, decoder: Int8Decoder) -> None:
+        self.name = encoder.runtime
         self.encoder = encoder
         self.stepper = decoder
         # What is left of torch in a search are small sums, in which more threads wait for each other.

@@ -5,18 +5,33 @@ from __future__ import annotations
 import logging
 
 from model.checkpoint import CheckpointError, load_head
-from model.engines.converting import CONVERTER, ensured
+from model.engines.converting import ensured
 from model.engines.engine import EngineError
-from model.engines.entries import FOLDER, Entries
+from model.engines.entries import FOLDER
+from model.engines.int8 import preferred
 from model.store import Store
 
 log = logging.getLogger(__name__)
 
 
 def convert_version(store: Store, version: str) -> bool:
-    """Whether `version` is converted when this returns. Raises StoreError, EngineError, CheckpointError and OSError."""
-    folder = store.folder(version)
-    return ensured(folder, load_head(folder, verify=False), Entries(store.root / FOLDER, CONVERTER)) is not None
+    """Whether `version` is converted when this returns, for the first runtime that does not harm it.
+
+    Raises EngineError where none of the runtimes takes it, StoreError, CheckpointError and OSError.
+    """
+    folder, reasons = store.folder(version), []
+    head = load_head(folder, verify=False)
+    for runtime in preferred():
+        try:
+            here = ensured(folder, head, store.root / FOLDER, runtime)
+        except EngineError as error:
+            reasons.append(f"{runtime}: {error}")
+            continue
+        if here is None or not here[2].fault:
+            return here is not None
+    if reasons:
+        raise EngineError("; ".join(reasons))
+    return True
 
 
 def prepare(store: Store, version: str) -> bool:

@@ -7,6 +7,7 @@ rounded layers before have made of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -24,7 +25,8 @@ MOST_COLUMNS = 2400
 # Added to what inputs have in common with themselves, as a share of the mean: keeps corrections small and stable.
 DAMPING = 0.01
 BLOCK = 128
-LAST_STAGE = "layer4"
+
+Wide = Callable[[Layer], bool]
 
 
 class Value(NamedTuple):
@@ -35,9 +37,10 @@ class Value(NamedTuple):
 
 
 @torch.inference_mode()
-def round_encoder(encoder: Encoder, ranges: Ranges, pictures: Tensor) -> dict[str, Weights]:
-    """The weights of each layer by its name. `pictures` (N, 3, 224, 224) are normalised."""
-    rounder = Rounder(ranges)
+def round_encoder(encoder: Encoder, ranges: Ranges, pictures: Tensor, is_wide: Wide) -> dict[str, Weights]:
+    """The weights of each layer by its name. `pictures` (N, 3, 224, 224) are normalised; weights of layers that are
+    wide use all eight bits."""
+    rounder = Rounder(ranges, is_wide)
     walk(encoder, rounder.value(pictures, INPUT), rounder)
     return rounder.weights
 
@@ -45,12 +48,13 @@ def round_encoder(encoder: Encoder, ranges: Ranges, pictures: Tensor) -> dict[st
 class Rounder:
     """Runs the encoder as the graph will, in float arithmetic, rounding each weight on the way."""
 
-    def __init__(self, ranges: Ranges) -> None:
+    def __init__(self, ranges: Ranges, is_wide: Wide) -> None:
         self.weights: dict[str, Weights] = {}
         self._ranges = ranges
+        self._is_wide = is_wide
 
     def conv(self, x: Value, layer: Layer) -> Value:
-        most = WIDE if is_wide(layer) else NARROW
+        most = WIDE if self._is_wide(layer) else NARROW
         if layer.weight[0].numel() <= MOST_COLUMNS:
             found = round_together(layer.weight, inputs(x.rounded, layer), most)
         else:
@@ -70,12 +74,6 @@ class Rounder:
 
     def value(self, x: Tensor, name: str) -> Value:
         return Value(x, round_trip(x, self._ranges[name]))
-
-
-def is_wide(layer: Layer) -> bool:
-    """Whether a layer's weights use all eight bits. Sums of a block do: nothing is rounded after them. The last stage
-    does: of what seven bits would lose in the whole network half is lost there, for 3 % of the time."""
-    return not layer.relu or layer.name.startswith(LAST_STAGE)
 
 
 def inputs(x: Tensor, layer: Layer) -> Tensor:

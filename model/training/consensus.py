@@ -16,7 +16,6 @@ from torch import Tensor
 from model.beam import ranked_hypotheses
 from model.checkpoint import Checkpoint
 from model.durable import replace
-from model.progress import Progress
 from model.training.batches import LONGEST, Source
 from model.training.reward import Reward
 from model.vocabulary import END, Vocabulary, join
@@ -53,18 +52,18 @@ def choose(
     proposals: int,
     kept: int,
     device: str = "cpu",
+    advance: Callable[[int], None] = lambda count: None,
 ) -> list[list[str]]:
     """For each item the `kept` best captions, the best first; `proposals` is the beam that the model proposes from."""
     decoder, vocabulary = checkpoint.decoder.to(device).eval(), checkpoint.vocabulary
     chosen: list[list[str]] = []
-    with Progress("proposals", len(source)) as progress:
-        for start in range(0, len(source), BATCH):
-            inputs, written = source.load(range(start, min(start + BATCH, len(source))), 0)
-            found = ranked_hypotheses(decoder, inputs.to(device), proposals)
-            for hypotheses, people in zip(found, written, strict=True):
-                proposed = [join(vocabulary.decode(hypothesis.tokens)) for hypothesis in hypotheses]
-                chosen.append(best(proposed, people, vocabulary, reward)[:kept])
-            progress.advance(len(written))
+    for start in range(0, len(source), BATCH):
+        inputs, written = source.load(range(start, min(start + BATCH, len(source))), 0)
+        found = ranked_hypotheses(decoder, inputs.to(device), proposals)
+        for hypotheses, people in zip(found, written, strict=True):
+            proposed = [join(vocabulary.decode(hypothesis.tokens)) for hypothesis in hypotheses]
+            chosen.append(best(proposed, people, vocabulary, reward)[:kept])
+        advance(len(written))
     return chosen
 
 

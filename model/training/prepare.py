@@ -4,30 +4,26 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import torch
 
 from model import checkpoint as checkpoints
-from model.beam import beam_search
 from model.checkpoint import Checkpoint, Config
 from model.datasets import Dataset, load_dataset
 from model.decoder import Decoder, DecoderConfig
 from model.encoder import Body, Encoder, imagenet_weights, load_weights
 from model.features import Features, build, read_or_none
-from model.training.batches import CachedSource, PhotoSource, Source, epoch_batches
+from model.progress import Progress
+from model.training.batches import CachedSource, PhotoSource, Source
 from model.training.consensus import Consensus, choose, settled
 from model.training.objective import CrossEntropy, Objective
-from model.training.reward import LinearBleu, Reward
 from model.training.run import Run
 from model.training.selfcritical import SelfCritical
 from model.training.settings import TrainingError, TrainingSettings
-from model.vocabulary import END, Vocabulary
+from model.training.worth import reward_of
+from model.vocabulary import Vocabulary
 from model.world import ALONE, World
-
-# Photos whose captions show how good served captions are.
-SERVED, BATCH = 500, 50
 
 
 def prepare(settings: TrainingSettings, folder: Path, cache: Path, device: str, world: World = ALONE) -> Run:
@@ -63,7 +59,7 @@ def furnish(
         print(line)
     goal: Objective = CrossEntropy(settings.label_smoothing)
     if settings.stage == "reward":
-        reward = reward_of(settings, train, checkpoint, source)
+        reward = reward_of(settings, captions_of(train), checkpoint, source)
         goal = SelfCritical(reward, settings.samples, settings.temperature)
     elif settings.stage == "consensus":
         with world.first_goes_first():
@@ -81,35 +77,17 @@ def cached_part(settings: TrainingSettings, checkpoint: Checkpoint) -> Encoder |
     return Body(checkpoint.encoder) if settings.stage == "top" else checkpoint.encoder
 
 
-def reward_of(settings: TrainingSettings, train: Dataset, checkpoint: Checkpoint, source: Source) -> Reward:
-    """What a caption is worth, by what the train split says and by what the checkpoint says now."""
-    encode = checkpoint.vocabulary.encode
-    documents = [[[*encode(caption), END] for caption in example.captions] for example in train.examples]
-    weight = settings.bleu_reward
-    bleu = LinearBleu(weight, *served(checkpoint, source, settings)) if weight else None
-    return Reward(documents, cider=settings.cider_reward, bleu=bleu)
-
-
 def consensus(
     settings: TrainingSettings, train: Dataset, checkpoint: Checkpoint, source: Source, device: str
 ) -> list[list[str]]:
     """For each item of the source the captions that the consensus stage learns."""
-    reward = reward_of(settings, train, checkpoint, source)
-    return choose(checkpoint, source, reward, settings.proposals, settings.kept, device)
+    reward = reward_of(settings, captions_of(train), checkpoint, source)
+    with Progress("proposals", len(source)) as progress:
+        return choose(checkpoint, source, reward, settings.proposals, settings.kept, device, progress.advance)
 
 
-def served(
-    checkpoint: Checkpoint, source: Source, settings: TrainingSettings
-) -> tuple[list[list[int]], list[list[list[int]]]]:
-    """What the checkpoint says of some photos of the split, and what people say, as word indices with their end."""
-    photos = epoch_batches(source, checkpoint.vocabulary, size=BATCH, seed=settings.seed, epoch=0)
-    captions: list[list[int]] = []
-    references: list[list[list[int]]] = []
-    for batch in islice(photos, SERVED // BATCH):
-        found = beam_search(checkpoint.decoder.eval(), batch.inputs, settings.validation_beam)
-        captions += [[*hypothesis.tokens, END] for hypothesis in found]
-        references += batch.references()
-    return captions, references
+def captions_of(dataset: Dataset) -> list[tuple[str, ...]]:
+    return [example.captions for example in dataset.examples]
 
 
 def starting_checkpoint(settings: TrainingSettings, train: Dataset) -> Checkpoint:

@@ -17,8 +17,10 @@ from backend.fleet import Fleet
 from backend.loading import Loader
 from backend.predictor import Predictor
 from model import checkpoint as checkpoints
-from model.engines.converting import CONVERTER, convert
-from model.engines.entries import FOLDER, Entries
+from model.engines.converting import convert
+from model.engines.engine import INT8
+from model.engines.entries import FOLDER
+from model.engines.int8 import preferred
 from model.engines.opening import PENDING
 from model.store import Store
 from settings import load
@@ -37,7 +39,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(folder / "models")
     version = store.publish(certain_checkpoint(folder / "checkpoint"))
     promote(store, version)
-    convert(store.folder(version), Entries(store.root / FOLDER, CONVERTER))
+    for runtime in INT8:
+        convert(store.folder(version), store.root / FOLDER, runtime)
     return store
 
 
@@ -61,12 +64,13 @@ def champion(store: Store) -> str:
     return found.version
 
 
-@pytest.mark.parametrize("engine", ["int8", "auto"])
+@pytest.mark.parametrize("engine", [*INT8, "auto"])
 def test_the_engine_is_named_and_captions(store: Store, tmp_path: Path, engine: str) -> None:
     with serving(tmp_path, store.root, engine=engine) as running:
         for path in ("/health", "/status"):
             body = running.get(path).json()
-            assert (body["engine"], body["engine_fallback"], body["device"]) == ("int8", None, "cpu")
+            expected = preferred()[0] if engine == "auto" else engine
+            assert (body["engine"], body["engine_fallback"], body["device"]) == (expected, None, "cpu")
         (prediction,) = running.predict([task(1)])
         assert prediction["model_version"] == champion(store) and prediction["result"][0]["value"]["text"][0]
 
@@ -93,10 +97,10 @@ def test_torch_serves_until_a_version_is_converted(tmp_path: Path) -> None:
         (before,) = running.predict([task(1)])
         assert before["model_version"] == champion(store)
         body = settled(running)
-        assert (body["engine"], body["engine_fallback"]) == ("int8", None)
+        assert (body["engine"], body["engine_fallback"]) == (preferred()[0], None)
         (after,) = running.predict([task(2)])
         assert after["model_version"] == champion(store) and after["result"][0]["value"]["text"][0]
-        assert "is computed by int8 from now on" in running.log.read_text()
+        assert f"is computed by {preferred()[0]} from now on" in running.log.read_text()
 
 
 def test_a_conversion_ends_with_who_waits_for_it(tmp_path: Path) -> None:
@@ -118,14 +122,14 @@ def test_a_conversion_ends_with_who_waits_for_it(tmp_path: Path) -> None:
 
 
 def test_another_decoder_shares_the_encoder_in_memory(store: Store, predictor: Predictor, tmp_path: Path) -> None:
-    loader = Loader(store, load(model_dir=store.root, threads=1, engine="int8"), predictor)
+    loader = Loader(store, load(model_dir=store.root, threads=1, engine=INT8[0]), predictor)
     fleet = Fleet({None: loader.load(champion(store), Fleet())})
     made = checkpoints.load(store.folder(champion(store)))
     with torch.no_grad():
         made.decoder.bias.add_(0.01)  # other weights, the same captions
     second = store.publish(checkpoints.save(made, tmp_path / "second", {}))
     engine = loader.load(second, fleet).captioner.engine
-    assert engine.name == "int8" and engine.encoder is fleet.of(None).captioner.engine.encoder
+    assert engine.name == INT8[0] and engine.encoder is fleet.of(None).captioner.engine.encoder
 
 
 def test_what_is_loaded_at_the_start_leaves_the_main_threads_priority_alone(store: Store, predictor: Predictor) -> None:

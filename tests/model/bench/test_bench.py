@@ -18,7 +18,7 @@ from model.bench.report import core_sets
 from model.bench.subjects import BLIP, ENGINE, FLOOR, KINDS, NAIVE, Spec, build
 from model.bench.worker import Sample
 from model.engines import opening
-from model.engines.engine import INT8, TORCH, EngineError
+from model.engines.engine import ONNXRUNTIME, TORCH, EngineError
 
 
 def test_pictures_are_as_many_as_wanted_and_no_two_alike() -> None:
@@ -55,9 +55,9 @@ def test_each_subject_says_how_long_its_captions_are(checkpoint: Path) -> None:
 def test_engines_are_converted_once_for_all_and_a_wrong_one_says_why(checkpoint: Path, tmp_path: Path) -> None:
     here = engines.prepare(checkpoint, tmp_path / "entries")
     assert here[-1] == TORCH
-    if INT8 in here:
+    if ONNXRUNTIME in here:
         kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "entries").rglob("*")}
-        assert engines.load(checkpoint, INT8, 1, tmp_path / "entries").engine.name == INT8
+        assert engines.load(checkpoint, ONNXRUNTIME, 1, tmp_path / "entries").engine.name == ONNXRUNTIME
         assert kept and {path: path.stat().st_mtime_ns for path in (tmp_path / "entries").rglob("*")} == kept
     assert engines.load(checkpoint, TORCH, 1, tmp_path / "entries").engine.name == TORCH
 
@@ -70,8 +70,8 @@ def test_an_engine_that_falls_back_is_not_measured_as_if_it_were_there(
 
     monkeypatch.setattr(opening, "on_int8", refuses)
     assert engines.prepare(checkpoint, tmp_path) == [TORCH]
-    with pytest.raises(BenchError, match="'int8' cannot be had: no int8 today"):
-        engines.load(checkpoint, INT8, 1, tmp_path)
+    with pytest.raises(BenchError, match="'onnxruntime' cannot be had: onnxruntime: no int8 today"):
+        engines.load(checkpoint, ONNXRUNTIME, 1, tmp_path)
 
 
 def test_ours_is_run_in_every_shape_and_the_others_as_they_work() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from model import checkpoint as checkpoints
 from model.checkpoint import Checkpoint
-from model.engines.converting import CONVERTER, convert
-from model.engines.entries import Entries
+from model.engines.converting import convert
+from model.engines.engine import INT8
 from tests.model.engines.certain import certain_checkpoint
 
 
@@ -26,7 +26,8 @@ def checkpoint(folder: Path) -> Checkpoint:
 
 @pytest.fixture(scope="package")
 def converted(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Entries with this checkpoint converted. Not to be written to."""
-    entries = Entries(tmp_path_factory.mktemp("engines"), CONVERTER)
-    convert(folder, entries)
-    return entries.folder
+    """Entries with this checkpoint converted for each runtime. Not to be written to."""
+    entries = tmp_path_factory.mktemp("engines")
+    for runtime in INT8:
+        convert(folder, entries, runtime)
+    return entries

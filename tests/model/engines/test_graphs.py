@@ -11,20 +11,20 @@ from torch import Tensor
 
 from model.beam import beam_search
 from model.checkpoint import Checkpoint, load_head
-from model.engines.converting import CONVERTER, found
-from model.engines.entries import Entries
+from model.engines.converting import found
+from model.engines.engine import INT8
 from model.engines.int8 import BEGIN, ENCODER, READ, STEP, Int8Decoder, Int8Encoder, Int8Engine
 from model.engines.pictures import free_pictures
 from model.preprocess import Photo, to_float
 
 
-@pytest.fixture(scope="module")
-def engine(folder: Path, converted: Path) -> Int8Engine:
-    here = found(load_head(folder), Entries(converted, CONVERTER))
+@pytest.fixture(scope="module", params=INT8)
+def engine(folder: Path, converted: Path, request: pytest.FixtureRequest) -> Int8Engine:
+    here = found(load_head(folder), converted, request.param)
     assert here is not None
     encoder_at, decoder_at, _ = here
     decoder = Int8Decoder({name: decoder_at / name for name in (READ, BEGIN, STEP)})
-    return Int8Engine(Int8Encoder({ENCODER: encoder_at / ENCODER}, 1), decoder)
+    return Int8Engine(Int8Encoder(request.param, encoder_at / ENCODER, 1), decoder)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from model.engines.engine import EngineError
 from model.engines.onnx_file import Graph
-from model.engines.runtime import Network
+from model.engines.onnx_runtime import Network
 
 
 def test_a_graph_with_all_kinds_of_constants_and_attributes() -> None:

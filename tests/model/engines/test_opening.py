@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import json
 import logging
 import shutil
 import subprocess
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +17,17 @@ import torch
 
 from model import checkpoint as checkpoints
 from model.captioner import Captioner
-from model.engines import pictures
+from model.engines import int8, pictures
 from model.engines.calibration import normalised
-from model.engines.engine import EngineError
+from model.engines.engine import AUTO, INT8, OPENVINO, TORCH, EngineError
+from model.engines.entries import ABOUT
+from model.engines.int8 import preferred
 from model.engines.opening import Wanted, open_captioner, open_exactly
 from model.engines.pictures import free_pictures
 from model.preprocess import to_float
 
 
-def wanted(entries: Path | None, engine: str = "int8", device: str = "cpu") -> Wanted:
+def wanted(entries: Path | None, engine: str = OPENVINO, device: str = "cpu") -> Wanted:
     return Wanted(engine, device, 1, entries)
 
 
@@ -41,7 +46,7 @@ def test_a_version_is_converted_by_a_process_of_its_own_and_then_kept(
 ) -> None:
     caplog.set_level(logging.INFO)
     captioner = open_captioner(folder, wanted(tmp_path / "engines"))
-    assert (captioner.engine.name, captioner.device, captioner.fallback) == ("int8", "cpu", "")
+    assert (captioner.engine.name, captioner.device, captioner.fallback) == (OPENVINO, "cpu", "")
     assert [name.split("-")[0] for name in names(tmp_path / "engines")] == ["decoder", "encoder"]
     assert "converted the encoder" in caplog.text and "Verdict(pictures=35" in caplog.text
     caplog.clear()
@@ -74,19 +79,19 @@ def test_another_decoder_reuses_the_encoder_on_disk_and_in_memory(folder: Path, 
     second = open_captioner(
         checkpoints.save(made, tmp_path / "second", {}), wanted(entries), shared=first.engine, loading_threads=1
     )
-    assert second.engine.name == "int8" and second.version != first.version
+    assert second.engine.name == OPENVINO and second.version != first.version
     assert second.engine.encoder is first.engine.encoder
-    assert [name.split("-")[0] for name in names(entries)] == ["decoder", "decoder", "encoder"]
+    assert [name.split("-")[0] for name in names(entries) if OPENVINO in name] == ["decoder", "decoder", "encoder"]
 
 
-@pytest.mark.parametrize(("engine", "found"), [("auto", "int8"), ("torch", "torch"), ("int8", "int8")])
+@pytest.mark.parametrize(("engine", "found"), [(AUTO, preferred()[0]), *((name, name) for name in (TORCH, *INT8))])
 def test_the_engine_asked_for(folder: Path, entries: Path, engine: str, found: str) -> None:
     captioner = open_captioner(folder, wanted(entries, engine))
     assert (captioner.engine.name, captioner.fallback) == (found, "")
 
 
 def test_a_name_of_no_engine_is_refused(folder: Path) -> None:
-    with pytest.raises(EngineError, match="no engine 'steam'; accepted are auto, torch, int8"):
+    with pytest.raises(EngineError, match="no engine 'steam'; accepted are auto, torch, openvino, onnxruntime"):
         open_captioner(folder, wanted(None, "steam"))
 
 
@@ -101,11 +106,47 @@ def test_without_the_runtime_torch_computes_and_one_warning_says_why(
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    captioner = open_captioner(folder, wanted(entries, "auto"))
-    assert captioner.engine.name == "torch" and "pip install onnxruntime" in captioner.fallback
+    captioner = open_captioner(folder, wanted(entries, AUTO))
+    assert captioner.engine.name == TORCH and "pip install onnxruntime" in captioner.fallback
     assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == ["WARNING"]
     with pytest.raises(EngineError, match="pip install onnxruntime"):
         open_exactly(folder, wanted(entries))
+
+
+def test_without_the_faster_runtime_the_other_one_computes(
+    folder: Path, entries: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = preferred()
+    monkeypatch.setattr(int8, "find_spec", lambda name: None if name == first else find_spec(name))
+    captioner = open_captioner(folder, wanted(entries, AUTO))
+    assert (captioner.engine.name, captioner.pending) == (second, False)
+    assert captioner.fallback == f"{first}: it is not installed: pip install {first}"
+    assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == ["WARNING"]
+    hurried = open_captioner(folder, replace(wanted(entries, AUTO), wait=False))
+    assert (hurried.engine.name, hurried.pending) == (second, False), "what is missing is not waited for"
+    with pytest.raises(EngineError, match=f"pip install {first}"):
+        open_exactly(folder, wanted(entries, first))
+
+
+def test_who_cannot_wait_is_served_by_torch_until_the_faster_one_is_converted(folder: Path, entries: Path) -> None:
+    first, _ = preferred()
+    hurried = replace(wanted(entries, AUTO), wait=False)
+    assert open_captioner(folder, hurried).engine.name == first
+    for path in entries.glob(f"decoder-*{first}*"):
+        shutil.rmtree(path)
+    captioner = open_captioner(folder, hurried)
+    assert (captioner.engine.name, captioner.pending) == (TORCH, True)
+
+
+def test_what_harms_in_one_runtime_is_computed_by_the_other(folder: Path, entries: Path) -> None:
+    first, second = preferred()
+    (about,) = (path / ABOUT for path in entries.glob(f"decoder-*{first}*"))
+    facts = json.loads(about.read_text())
+    facts["verdict"]["same"] = 0.1
+    about.write_text(json.dumps(facts))
+    for wait in (True, False):
+        captioner = open_captioner(folder, replace(wanted(entries, AUTO), wait=wait))
+        assert captioner.engine.name == second and f"{first}: int8 was refused" in captioner.fallback
 
 
 def test_a_conversion_that_fails_leaves_torch(folder: Path, tmp_path: Path) -> None:
@@ -133,7 +174,7 @@ def test_a_version_that_int8_would_harm_is_refused_and_not_tried_again(
 
 
 def test_int8_computes_on_no_other_device(folder: Path, entries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    captioner = open_captioner(folder, wanted(entries, "int8", "meta"))
+    captioner = open_captioner(folder, wanted(entries, OPENVINO, "meta"))
     assert captioner.engine.name == "torch" and "the device is meta" in captioner.fallback
 
 

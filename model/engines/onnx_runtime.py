@@ -44,3 +44,16 @@ class Network:
     def __call__(self, inputs: Mapping[str, Array]) -> list[Array]:
         found: list[Array] = self._session.run(None, inputs)
         return found
+
+
+class OnnxRuntimePhotos:
+    """A loaded encoder, for one picture (1, 224, 224, 3) at a time. Of several each thread takes one."""
+
+    def __init__(self, model: bytes | Path, threads: int) -> None:
+        """Raises EngineError as `Network`."""
+        self.abreast = threads
+        self._network = Network(model, threads)
+
+    def __call__(self, image: Array) -> Array:
+        (grid,) = self._network({"images": image})
+        return grid
