@@ -13,6 +13,7 @@ import typer
 
 from backend.commands.stop import settings_or_stop, stop
 from backend.heap import give_back, keep_small
+from backend.mapped import give_back_read
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def serve(
     except (ServingError, ValkeyError, LabelStudioError) as error:
         stop(str(error))
     give_back()  # what loading and checking the version took
+    give_back_read()
     try:
         _serve(settings, service, listener)
     finally:
