@@ -151,6 +151,12 @@ class Settings(BaseSettings):
         ge=0,
         le=0.95,
     )
+    replay_captions: int = _setting(
+        3,
+        "Captions by which a replayed photo of several is learnt: those that agree best. 0: all that people wrote.",
+        "a whole number from 0",
+        ge=0,
+    )
     holdout_share: float = _setting(
         0.2,
         "Share of the corrected photos kept apart, for good, as the project's own validation set.",

@@ -20,6 +20,7 @@ from model.checkpoint import Checkpoint
 from model.effort import effort
 from model.features import Features
 from model.significance import compare
+from model.training.agreement import agreed, several
 from model.training.finetune import FineTune, FineTuneSettings
 from model.training.growth import grow, new_words
 from model.training.mixture import Lesson, Mixture
@@ -34,13 +35,15 @@ GROW_FROM = 5
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a round learns. `budget` is how many photos it sees, replayed ones included; without `gate` all is kept."""
+    """How a round learns. `budget` is how many photos it sees, replayed ones included; without `gate` all is kept.
+    `replay_captions` is the trainer's setting."""
 
     settings: FineTuneSettings = field(
         default_factory=lambda: FineTuneSettings(epochs=4, batch=16, learning_rate=1e-3, dropout=0.4, ema=0.995)
     )
     budget: int = 4280
     replay: bool = True
+    replay_captions: int = 0
     gate: bool = True
 
     def replay_share(self, new: int) -> float:
@@ -109,6 +112,10 @@ class Classroom:
         share = recipe.replay_share(len(lessons))
         count = wanted(len(lessons), share, recipe.settings.epochs)
         replay = pool(self.lessons(self.earlier), self.lessons(self.base), count, seed=number)
+        if recipe.replay_captions and (known := several(replay)):
+            best = agreed(known, self.inputs, apprentice, recipe.replay_captions)
+            chosen = {lesson.key: lesson for lesson in best}
+            replay = [chosen.get(lesson.key, lesson) for lesson in replay]
         source = Mixture(self.inputs, lessons, replay, replay_share=share, seed=number)
         challenger = FineTune(folder, recipe.settings, grow(apprentice, words), source).run()
         checkpoints.save(challenger, folder / "challenger", {"parent": apprentice.manifest["id"], "round": number})

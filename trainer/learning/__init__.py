@@ -13,6 +13,7 @@ Every stage leaves a file in MODEL_DIR/runs/<project>/<run>/, so a run that was 
     corrections.jsonl  a line a photo: its content key, captions, tasks, and whether it is held out
     harvest.json       counts, watermark
     replay.jsonl       the photos replayed beside them
+    agreed.jsonl       those of them with several captions, and the ones that are learnt
     finetune/          resumable state of the fine-tuning
     challenger/        its checkpoint
     evidence/          what both wrote

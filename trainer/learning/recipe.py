@@ -12,6 +12,7 @@ from settings import Settings
 class Recipe:
     base_dataset: str | None
     replay_share: float
+    replay_captions: int
     holdout_share: float
     accepted: bool
     grow_vocabulary: int
@@ -31,6 +32,7 @@ class Recipe:
         return cls(
             base_dataset=settings.base_dataset,
             replay_share=settings.replay_share,
+            replay_captions=settings.replay_captions,
             holdout_share=settings.holdout_share,
             accepted=accepted or settings.learn_from_accepted,
             grow_vocabulary=settings.grow_vocabulary,

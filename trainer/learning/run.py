@@ -40,7 +40,8 @@ from trainer.learning.pictures import pictures_of
 from trainer.learning.progress import Reporter
 from trainer.learning.recipe import Recipe
 from trainer.learning.stopping import Signals
-from trainer.learning.tune import ALONE, Tools, finetune, share_encoder
+from trainer.learning.tools import Tools
+from trainer.learning.tune import ALONE, finetune, share_encoder
 from trainer.studio import label_studio
 
 BROKEN = "The fine-tuning came apart: some of its weights are no numbers. Try a lower FINETUNE_LEARNING_RATE."
@@ -212,6 +213,7 @@ class Training:
             "gate": verdict.figures,
             "lessons": made["lessons"],
             "replayed": made["replayed"],
+            "agreed": made.get("agreed", 0),
             "grown": made["grown"],
             "notes": notes,
         }

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from model import checkpoint as checkpoints
 from model.checkpoint import Checkpoint
-from model.shelf import Shelf
 from model.training.finetune import FineTune, FineTuneSettings
 from model.training.growth import grow
 from model.training.loop import Stopped
 from model.training.mixture import Mixture
 from model.training.settings import TrainingError
+from trainer.learning.agree import agreeing
 from trainer.learning.begin import Start
 from trainer.learning.files import read_json, write_json
 from trainer.learning.lessons import Lessons, share_of
+from trainer.learning.tools import Tools, grids
 
 ENCODER = "encoder.safetensors"
 # Without base data, these hold the challenger near the champion instead.
@@ -28,16 +28,6 @@ ALONE_RATE, ALONE_SHARE = 0.5, 0.5
 ALONE = (
     "without base data: only earlier corrections are replayed; half the learning rate, half of the champion's weights"
 )
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What a fine-tuning works with; `report` is told figures now and then, `track` opens a bar."""
-
-    shelf: Shelf
-    device: str
-    report: Callable[[dict[str, float]], None]
-    track: Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 
 def finetune(
@@ -51,6 +41,9 @@ def finetune(
     if read_json(folder / "finetune.json") is not None:
         return challenger
     settings = how(start)
+    replay = agreeing(folder, champion, lessons.replay, start.recipe.replay_captions, tools)
+    chosen = sum(ours.captions != theirs.captions for ours, theirs in zip(replay, lessons.replay, strict=True))
+    lessons = replace(lessons, replay=replay)
     tune = FineTune(
         fresh(folder / "finetune", settings),
         settings,
@@ -62,7 +55,7 @@ def finetune(
     checkpoints.save(tune.run(), challenger, {"parent": champion.manifest.get("id")})
     if tune.asked_to_stop:
         raise Stopped
-    write_json(folder / "finetune.json", facts(settings, lessons, words))
+    write_json(folder / "finetune.json", facts(settings, lessons, words) | {"agreed": chosen})
     (folder / "finetune" / "state.pt").unlink()  # three times the size of the weights
     return challenger
 
@@ -92,11 +85,7 @@ def fresh(folder: Path, settings: FineTuneSettings) -> Path:
 def mixture(start: Start, champion: Checkpoint, lessons: Lessons, tools: Tools) -> Mixture:
     """The lessons as pictures where the encoder learns, too, else as features, computed once for each photo."""
     keys = [lesson.key for lesson in (*lessons.new, *lessons.replay)]
-    if start.recipe.encoder:
-        inputs = tools.shelf.photos()
-    else:
-        with tools.track("features", len(set(keys))) as advance:
-            inputs = tools.shelf.grids(tools.shelf.build(champion.encoder, keys, device=tools.device, progress=advance))
+    inputs = tools.shelf.photos() if start.recipe.encoder else grids(champion, keys, tools)
     return Mixture(
         inputs, lessons.new, lessons.replay, replay_share=share_of(lessons, start.recipe.replay_share), seed=start.seed
     )

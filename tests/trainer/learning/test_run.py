@@ -17,6 +17,7 @@ from model.checkpoint import Checkpoint
 from model.datasets import DatasetError
 from model.shelf import content_key
 from model.store import Store
+from model.training import agreement
 from model.training.finetune import FineTune
 from settings import SettingsError
 from tests.checkpoints import tiny_checkpoint
@@ -117,6 +118,25 @@ def test_nothing_that_is_judged_by_is_learnt_from(done: Done, squares: Path) -> 
     assert replayed.isdisjoint(held_out | benchmark | {row["key"] for row in corrections})
     made = json.loads((done.folder / "finetune.json").read_text())
     assert made["lessons"] == len(corrections) - len(held_out)
+
+
+def test_replayed_photos_are_learnt_by_the_captions_that_agree_best(
+    world: World, studio: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agreement, "FEWEST", 2)
+    studio.correct(12)
+    report = train(world, **QUICK, replay_captions=2)
+    folder = world.runs / report["run"]
+    replayed, agreed = read_rows(folder / "replay.jsonl"), read_rows(folder / "agreed.jsonl")
+    assert [row["key"] for row in agreed] == [row["key"] for row in replayed if len(row["captions"]) >= 3] != []
+    assert {len(row["captions"]) for row in agreed} == {2} and report["agreed"] == len(agreed)
+
+
+def test_or_by_all_that_people_wrote(world: World, studio: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "FEWEST", 2)
+    studio.correct(12)
+    report = train(world, **QUICK, replay_captions=0)
+    assert report["agreed"] == 0 and not read_rows(world.runs / report["run"] / "agreed.jsonl")
 
 
 def test_the_report_fits_on_a_screen(done: Done) -> None:
