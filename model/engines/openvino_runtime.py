@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from queue import SimpleQueue
+from types import ModuleType
 from typing import Any
 
 from model.engines.engine import EngineError
@@ -18,10 +20,7 @@ class OpenVinoPhotos:
 
     def __init__(self, model: bytes | Path, threads: int) -> None:
         """Raises EngineError when the runtime is not installed or refuses the model."""
-        try:
-            import openvino
-        except ImportError as error:
-            raise EngineError(f"openvino cannot be imported ({error}); install it: pip install openvino") from error
+        openvino = imported()
         self.abreast = max(threads // THREADS_EACH, 1)
         options = {
             "INFERENCE_NUM_THREADS": threads,
@@ -50,3 +49,14 @@ class OpenVinoPhotos:
             return found
         finally:
             self._idle.put(request)
+
+
+def imported() -> ModuleType:
+    """The package, without its telemetry, which tells an analytics service of every import. Raises EngineError."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # Python's way to say: not to be had
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineError(f"openvino cannot be imported ({error}); install it: pip install openvino") from error
+    found: ModuleType = openvino
+    return found
