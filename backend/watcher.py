@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 0.25
 RETRY_S = 60.0
-# Below the model thread, which is below those that answer.
-NICER_BY = 10
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ class Watcher:
         self._metrics.awaited(sum(self._serves(seat) != champion.version for seat, champion in pointers.items()))
 
     def _run(self) -> None:
-        be_nice(NICER_BY)
+        be_nice()  # as the model thread: threads of an encoder that is loaded here stay so
         while not self._stop.wait(EVERY_S):
             try:
                 self.look()

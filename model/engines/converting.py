@@ -55,24 +55,27 @@ def entries_of(folder: Path, runtime: str) -> Entries:
     return Entries(folder, CONVERTERS[runtime])
 
 
-def found(head: Head, entries_at: Path, runtime: str) -> tuple[Path, Path, Verdict] | None:
+def found(head: Head, entries_at: Path, runtime: str, *, in_memory: bool = False) -> tuple[Path, Path, Verdict] | None:
     """For a runtime the converted encoder's folder, the decoder's, and what was found of the pair; None where one is
-    missing."""
+    missing. An encoder that is `in_memory` already is not read again to see whether it is whole."""
     entries = entries_of(entries_at, runtime)
-    encoder, decoder = entries.find(encoder_name(head, entries)), entries.find(decoder_name(head, entries))
-    if encoder is None or decoder is None:
+    name = encoder_name(head, entries)
+    if not in_memory and entries.find(name) is None:
         return None
-    return encoder[0], decoder[0], Verdict(**decoder[1]["verdict"])
+    decoder = entries.find(decoder_name(head, entries))
+    return None if decoder is None else (entries_at / name, decoder[0], Verdict(**decoder[1]["verdict"]))
 
 
-def ensured(folder: Path, head: Head, entries_at: Path, runtime: str) -> tuple[Path, Path, Verdict] | None:
+def ensured(
+    folder: Path, head: Head, entries_at: Path, runtime: str, *, in_memory: bool = False
+) -> tuple[Path, Path, Verdict] | None:
     """As `found`, once what is missing has been converted. Raises EngineError."""
     if advice := missing(runtime):
         raise EngineError(advice)
-    here = found(head, entries_at, runtime)
+    here = found(head, entries_at, runtime, in_memory=in_memory)
     if here is None:
         convert_apart(folder, entries_at, runtime)
-        here = found(head, entries_at, runtime)
+        here = found(head, entries_at, runtime, in_memory=in_memory)
     return here
 
 

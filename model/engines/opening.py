@@ -57,7 +57,7 @@ def open_captioner(
     device = "cpu" if wanted.engine in INT8 and wanted.device == "auto" else pick_device(wanted.device)
     head = load_head(folder, verify=verify)
     choices = candidates(wanted.engine, device)
-    if wanted.engine == AUTO and not wanted.wait and unconverted(head, wanted.entries, choices):
+    if wanted.engine == AUTO and not wanted.wait and unconverted(head, wanted.entries, choices, shared):
         captioner = on_torch(folder, device, shared, half=wanted.half)
         captioner.fallback, captioner.pending = PENDING, True
         return captioner
@@ -104,23 +104,29 @@ def on_int8(
     if entries is None:
         with tempfile.TemporaryDirectory(prefix="recaption-engines-") as made:
             return on_int8(folder, head, runtime, device, threads, Path(made), shared)
-    here = ensured(folder, head, entries, runtime)
+    encoder = encoder_of(shared, runtime)
+    here = ensured(folder, head, entries, runtime, in_memory=encoder is not None)
     if here is None:
         raise EngineError(f"what was converted is not in {entries}, or not whole; see that it may be written to")
     encoder_at, decoder_at, verdict = here
     if verdict.fault:
         raise EngineError(f"int8 was refused: {verdict.fault}")
-    encoder = shared.encoder if shared is not None else None
-    if not isinstance(encoder, Int8Encoder) or encoder.runtime != runtime:
-        encoder = Int8Encoder(runtime, encoder_at / ENCODER, threads)
+    encoder = encoder or Int8Encoder(runtime, encoder_at / ENCODER, threads)
     decoder = Int8Decoder({name: decoder_at / name for name in (READ, BEGIN, STEP)})
     return Captioner(head, engine=Int8Engine(encoder, decoder))
 
 
-def unconverted(head: Head, entries: Path | None, choices: tuple[str, ...]) -> bool:
+def encoder_of(shared: Engine | None, runtime: str) -> Int8Encoder | None:
+    """That of an engine in memory, if it is one of this runtime."""
+    encoder = shared.encoder if shared is not None else None
+    return encoder if isinstance(encoder, Int8Encoder) and encoder.runtime == runtime else None
+
+
+def unconverted(head: Head, entries: Path | None, choices: tuple[str, ...], shared: Engine | None) -> bool:
     """Whether what would serve has to be converted first: the first choice, or what comes after those refused."""
     for runtime in (one for one in choices if not missing(one)):
-        here = None if entries is None else found(head, entries, runtime)
+        in_memory = encoder_of(shared, runtime) is not None
+        here = None if entries is None else found(head, entries, runtime, in_memory=in_memory)
         if here is None or not here[2].fault:
             return here is None
     return False
