@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from backend.conversions import Conversions
 from backend.digests import Digests
 from backend.fleet import Fleet
-from backend.niceness import NICER_BY, YIELDING, be_nice
+from backend.niceness import be_nice
 from backend.predictor import Predictor
 from backend.sanity import Sanity
 from backend.serving import Serving, ServingError
@@ -58,8 +58,7 @@ class Loader:
         from model.store import StoreError
 
         try:
-            folder = self._store.folder(version)
-            return _apart(partial(self._load, folder, version, fleet, wait), self._shares(folder, fleet))
+            return _apart(partial(self._load, self._store.folder(version), version, fleet, wait))
         except DeviceError as error:
             raise ServingError(f"DEVICE={self._device}: {error}") from error
         except CancelledError:
@@ -99,15 +98,6 @@ class Loader:
         self._sanity.check(captioner)
         return Serving(version, captioner, time.time())
 
-    def _shares(self, folder: Path, fleet: Fleet) -> bool:
-        """Whether the version's encoder serves already. No where that cannot be read: loading it will say why."""
-        from model.checkpoint import read_json
-
-        try:
-            return fleet.engine(_encoder_of(read_json(folder / "manifest.json"))) is not None
-        except Exception:  # a broken manifest breaks in ways that share no base
-            return False
-
     def _incomplete(self, version: str) -> bool:
         from model.checkpoint import FILES
 
@@ -115,17 +105,12 @@ class Loader:
         return not all((folder / name).is_file() for name in (*FILES, "manifest.json"))
 
 
-def _apart(work: Callable[[], Serving], shares: bool) -> Serving:
-    """Load in a thread of a fitting priority. Threads that an encoder starts get that of who loads it, for good.
-
-    At the start, the main thread loads: its own must stay above that of the threads that compute. Later the watcher
-    does, which is as nice as these. A version that `shares` its encoder starts none: its loading yields to them.
-    """
-    main = threading.current_thread() is threading.main_thread()
-    if not main and not shares:
+def _apart(work: Callable[[], Serving]) -> Serving:
+    """At the start, the main thread loads, and threads that an engine starts get the priority of who loads: it must be
+    below that of the threads that answer. Later the watcher loads, which is nice already."""
+    if threading.current_thread() is not threading.main_thread():
         return work()
-    steps = NICER_BY if main else YIELDING
-    with ThreadPoolExecutor(1, thread_name_prefix="loader", initializer=be_nice, initargs=(steps,)) as thread:
+    with ThreadPoolExecutor(1, thread_name_prefix="loader", initializer=be_nice) as thread:
         return thread.submit(work).result()
 
 

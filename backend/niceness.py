@@ -9,8 +9,6 @@ import threading
 # the same captions per second. With that, torch may use every core: a full-size ResNet-50 on 2 threads and on 1 both
 # leave /health at 16 ms.
 NICER_BY = 5
-# Further steps for what may take its time: it gets a tenth of a core that a computing thread wants.
-YIELDING = 10
 
 
 def be_nice(steps: int = NICER_BY) -> None:
