@@ -8,6 +8,7 @@ all of them costs only that those in use are mapped anew, from memory, when they
 from __future__ import annotations
 
 import ctypes
+import mmap
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 SMAPS = Path("/proc/self/smaps")
-DONTNEED = 4  # mmap's number for it on Linux
 # "7f01a000-7f02b000 r--p 00000000 08:01 123   /usr/lib/x.so", then a line for each figure
 HEAD = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ +(/.*)")
 FIGURE = re.compile(r"(\w+): +(\d+) kB")
@@ -58,6 +58,10 @@ def give_back_read() -> int:
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     given = 0
     for one in mappings(SMAPS.read_text(errors="replace").splitlines()):
-        if "w" not in one.rights and not one.written and not madvise(one.start, one.end - one.start, DONTNEED):
+        if (
+            "w" not in one.rights
+            and not one.written
+            and not madvise(one.start, one.end - one.start, mmap.MADV_DONTNEED)
+        ):
             given += one.resident
     return given

@@ -3,7 +3,7 @@
 They prove little about its quality, which is the trainer's business; they do prove that it speaks at all. With an
 encoder that is new here they are made on the model thread, between two batches, exactly as requests will be, which
 warms it up, too. With one that serves already its part is known, and nobody else has the decoder yet: a narrow search
-in the thread that loads, which is nicer than the model's, keeps no request waiting.
+in the thread that loads keeps no request waiting for the model's.
 """
 
 from __future__ import annotations

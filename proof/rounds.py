@@ -20,7 +20,7 @@ from model.checkpoint import Checkpoint
 from model.effort import effort
 from model.features import Features
 from model.significance import compare
-from model.training.agreement import agreed, several
+from model.training.agreement import agreed, instead, several
 from model.training.finetune import FineTune, FineTuneSettings
 from model.training.growth import grow, new_words
 from model.training.mixture import Lesson, Mixture
@@ -113,9 +113,7 @@ class Classroom:
         count = wanted(len(lessons), share, recipe.settings.epochs)
         replay = pool(self.lessons(self.earlier), self.lessons(self.base), count, seed=number)
         if recipe.replay_captions and (known := several(replay)):
-            best = agreed(known, self.inputs, apprentice, recipe.replay_captions)
-            chosen = {lesson.key: lesson for lesson in best}
-            replay = [chosen.get(lesson.key, lesson) for lesson in replay]
+            replay = instead(replay, agreed(known, self.inputs, apprentice, recipe.replay_captions))
         source = Mixture(self.inputs, lessons, replay, replay_share=share, seed=number)
         challenger = FineTune(folder, recipe.settings, grow(apprentice, words), source).run()
         checkpoints.save(challenger, folder / "challenger", {"parent": apprentice.manifest["id"], "round": number})

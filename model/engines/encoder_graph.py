@@ -10,6 +10,8 @@ What is here is common to the runtimes; each fuses other patterns, so each has a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import torch
 
@@ -21,7 +23,7 @@ from model.engines.walk import Layer, walk
 from model.preprocess import SIZE
 
 
-class Writer:
+class Writer(ABC):
     """Writes each layer. An activation is the name of its rounded value, restored to float32 (B, C, H, W)."""
 
     def __init__(self, ranges: Ranges, weights: dict[str, Weights]) -> None:
@@ -30,19 +32,21 @@ class Writer:
         self.weights = weights
 
     @staticmethod
+    @abstractmethod
     def is_wide(layer: Layer) -> bool:
         """Whether a layer's weights use all eight bits."""
-        raise NotImplementedError
 
+    @abstractmethod
     def conv(self, x: str, layer: Layer) -> str:
-        raise NotImplementedError
+        """A convolution, rounded where a ReLU follows; else its sums."""
 
     def pool(self, x: str) -> str:
         found: str = self.graph.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
         return found
 
+    @abstractmethod
     def join(self, x: str, shortcut: str, name: str, final: bool) -> str:
-        raise NotImplementedError
+        """As `Visitor.join`; the final one as rows."""
 
     def convolve(self, x: str, weight: str, bias: str, layer: Layer) -> str:
         size, strides, pads = layer.weight.shape[-1], [layer.stride] * 2, [layer.padding] * 4

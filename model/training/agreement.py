@@ -50,6 +50,12 @@ def agreed(
     return [replace(lesson, captions=tuple(captions)) for lesson, captions in zip(lessons, chosen, strict=True)]
 
 
+def instead(lessons: Sequence[Lesson], chosen: Sequence[Lesson]) -> list[Lesson]:
+    """`lessons`, those of the same photos from `chosen` in their places."""
+    found = {lesson.key: lesson for lesson in chosen}
+    return [found.get(lesson.key, lesson) for lesson in lessons]
+
+
 class Described:
     """A Source of lessons in their order."""
 

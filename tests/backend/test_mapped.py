@@ -36,7 +36,7 @@ Rss:                   4 kB
 
 # A library's pages are given back in the midst of its work; what the process wrote itself stays as it is.
 PROGRAM = """
-import mmap, sys, tempfile
+import mmap, tempfile
 import numpy as np
 from backend.mapped import give_back_read
 def resident():

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from model.checkpoint import Checkpoint
-from model.training.agreement import agreed, several
+from model.training.agreement import agreed, instead, several
 from model.training.mixture import Lesson
 from trainer.learning.files import read_rows, write_rows
 from trainer.learning.tools import Tools, grids
@@ -29,5 +29,4 @@ def agreeing(folder: Path, champion: Checkpoint, replay: Sequence[Lesson], kept:
             with tools.track("captions that agree", len(found)) as advance:
                 found = agreed(found, features, champion, kept, device=tools.device, advance=advance)
         write_rows(path, map(asdict, found))
-    chosen = {row["key"]: Lesson(row["key"], tuple(row["captions"])) for row in read_rows(path)}
-    return [chosen.get(lesson.key, lesson) for lesson in replay]
+    return instead(replay, [Lesson(row["key"], tuple(row["captions"])) for row in read_rows(path)])
