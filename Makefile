@@ -10,6 +10,8 @@ DATASET ?=
 JSON ?=
 LABEL_STUDIO_PORT ?= 8080
 TEST_JOBS ?= 2
+# A process of tests that crashes is not replaced: xdist 3.8 would wait for what was left of its file, for ever.
+TEST_OPTIONS = -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 PIP_INSTALL = -m pip install --disable-pip-version-check -q
 APP = .venv/bin/python
@@ -37,7 +39,7 @@ run: $(APP_READY) $(if $(LABEL_STUDIO_URL)$(LABEL_STUDIO_HOST),,$(STUDIO_READY))
 	@exec $(APP) -m backend run $(RUN_OPTIONS)
 
 test: tools label-studio browser lint types ## Run every check and test, each timed
-	$(call timed,tests,OMP_NUM_THREADS=1 $(APP) -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder)
+	$(call timed,tests,OMP_NUM_THREADS=1 $(APP) -m pytest $(TEST_OPTIONS))
 
 proof: tools label-studio ## Measure what the documents claim, but for the hour-long curves (DATASET=flickr8k:folder)
 	$(call timed,proof,$(APP) -m proof all $(if $(DATASET),--dataset "$(DATASET)"))

@@ -91,7 +91,8 @@ class Loader:
         manifest = read_json(folder / "manifest.json")
         check_files(folder, manifest, self._digests)
         shared = fleet.engine(_encoder_of(manifest))
-        wanted = Wanted(self._engine, self._device, self._threads, self._store.root / FOLDER, half=True, wait=wait)
+        entries, digest = self._store.root / FOLDER, self._digests
+        wanted = Wanted(self._engine, self._device, self._threads, entries, half=True, wait=wait, digest=digest)
         captioner = open_captioner(folder, wanted, verify=False, shared=shared, loading_threads=1)
         if captioner.version != version:
             raise CheckpointError(f"{folder} holds {captioner.version}: a version's folder has its name")

@@ -61,7 +61,7 @@ class Vocabulary:
             words = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise VocabularyError(f"{path} is not a readable vocabulary ({error})") from error
-        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        if not isinstance(words, list) or set(map(type, words)) - {str}:
             raise VocabularyError(f"{path} holds no list of words")
         return cls(words)
 

@@ -17,13 +17,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from model.checkpoint import Config, Head, load_decoder, load_encoder, load_head
+from model.checkpoint import Config, Head, load_decoder, load_encoder, load_head, sha256
 from model.decoder import Decoder
 from model.devices import set_threads
 from model.durable import make_folder
@@ -51,31 +52,30 @@ BATCH = 4
 FLOATS, INTEGERS = "seen.float32.npy", "seen.int8.npy"
 
 
-def entries_of(folder: Path, runtime: str) -> Entries:
-    return Entries(folder, CONVERTERS[runtime])
+def entries_of(folder: Path, runtime: str, digest: Callable[[Path], str] = sha256) -> Entries:
+    return Entries(folder, CONVERTERS[runtime], digest)
 
 
-def found(head: Head, entries_at: Path, runtime: str, *, in_memory: bool = False) -> tuple[Path, Path, Verdict] | None:
-    """For a runtime the converted encoder's folder, the decoder's, and what was found of the pair; None where one is
-    missing. An encoder that is `in_memory` already is not read again to see whether it is whole."""
-    entries = entries_of(entries_at, runtime)
+def found(head: Head, entries: Entries, *, in_memory: bool = False) -> tuple[Path, Path, Verdict] | None:
+    """The converted encoder's folder, the decoder's, and what was found of the pair; None where one is missing. An
+    encoder that is `in_memory` already is not read again to see whether it is whole."""
     name = encoder_name(head, entries)
     if not in_memory and entries.find(name) is None:
         return None
     decoder = entries.find(decoder_name(head, entries))
-    return None if decoder is None else (entries_at / name, decoder[0], Verdict(**decoder[1]["verdict"]))
+    return None if decoder is None else (entries.folder / name, decoder[0], Verdict(**decoder[1]["verdict"]))
 
 
 def ensured(
-    folder: Path, head: Head, entries_at: Path, runtime: str, *, in_memory: bool = False
+    folder: Path, head: Head, entries: Entries, runtime: str, *, in_memory: bool = False
 ) -> tuple[Path, Path, Verdict] | None:
     """As `found`, once what is missing has been converted. Raises EngineError."""
     if advice := missing(runtime):
         raise EngineError(advice)
-    here = found(head, entries_at, runtime, in_memory=in_memory)
+    here = found(head, entries, in_memory=in_memory)
     if here is None:
-        convert_apart(folder, entries_at, runtime)
-        here = found(head, entries_at, runtime, in_memory=in_memory)
+        convert_apart(folder, entries.folder, runtime)
+        here = found(head, entries, in_memory=in_memory)
     return here
 
 

@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.captioner import Captioner
-from model.checkpoint import CheckpointError, Head, load, load_head
+from model.checkpoint import CheckpointError, Head, load, load_head, sha256
 from model.devices import pick_device, set_threads
 from model.encoder import Encoder
-from model.engines.converting import ensured, found
+from model.engines.converting import ensured, entries_of, found
 from model.engines.engine import AUTO, INT8, TORCH, Engine, EngineError
 from model.engines.int8 import BEGIN, ENCODER, READ, STEP, Int8Decoder, Int8Encoder, Int8Engine, missing, preferred
 from model.engines.torch_engine import TorchEngine
@@ -34,8 +35,9 @@ PENDING = "it is being converted to int8, which takes over when that is done"
 @dataclass(frozen=True)
 class Wanted:
     """`engine` is one of ENGINES; `threads` are the engine's, 0 for one a core. `entries` is where converted models
-    are kept; None: nowhere, so that they are made anew. `half`: torch may compute in float16 on a GPU. `wait`: `auto`
-    converts what is not converted; else torch computes, and the captioner is `pending`."""
+    are kept; None: nowhere, so that they are made anew; `digest` may remember what it read there. `half`: torch may
+    compute in float16 on a GPU. `wait`: `auto` converts what is not converted; else torch computes, and the captioner
+    is `pending`."""
 
     engine: str = AUTO
     device: str = "auto"
@@ -43,6 +45,7 @@ class Wanted:
     entries: Path | None = None
     half: bool = False
     wait: bool = True
+    digest: Callable[[Path], str] = sha256
 
 
 def open_captioner(
@@ -57,14 +60,14 @@ def open_captioner(
     device = "cpu" if wanted.engine in INT8 and wanted.device == "auto" else pick_device(wanted.device)
     head = load_head(folder, verify=verify)
     choices = candidates(wanted.engine, device)
-    if wanted.engine == AUTO and not wanted.wait and unconverted(head, wanted.entries, choices, shared):
+    if wanted.engine == AUTO and not wanted.wait and unconverted(head, wanted, choices, shared):
         captioner = on_torch(folder, device, shared, half=wanted.half)
         captioner.fallback, captioner.pending = PENDING, True
         return captioner
     reasons: list[str] = []
     for runtime in choices:
         try:
-            captioner = on_int8(folder, head, runtime, device, cores, wanted.entries, shared)
+            captioner = on_int8(folder, head, runtime, replace(wanted, device=device, threads=cores), shared)
             break
         except CheckpointError:
             raise
@@ -95,23 +98,24 @@ def open_exactly(folder: Path, wanted: Wanted) -> Captioner:
     return captioner
 
 
-def on_int8(
-    folder: Path, head: Head, runtime: str, device: str, threads: int, entries: Path | None, shared: Engine | None
-) -> Captioner:
+def on_int8(folder: Path, head: Head, runtime: str, wanted: Wanted, shared: Engine | None) -> Captioner:
     """Raises EngineError, CheckpointError, OSError and what the conversion raises."""
-    if device != "cpu":
-        raise EngineError(f"int8 computes on the CPU, and the device is {device}; set it to cpu, or the engine to auto")
-    if entries is None:
+    if wanted.device != "cpu":
+        raise EngineError(
+            f"int8 computes on the CPU, and the device is {wanted.device}; set it to cpu, or the engine to auto"
+        )
+    if wanted.entries is None:
         with tempfile.TemporaryDirectory(prefix="recaption-engines-") as made:
-            return on_int8(folder, head, runtime, device, threads, Path(made), shared)
+            return on_int8(folder, head, runtime, replace(wanted, entries=Path(made)), shared)
     encoder = encoder_of(shared, runtime)
+    entries = entries_of(wanted.entries, runtime, wanted.digest)
     here = ensured(folder, head, entries, runtime, in_memory=encoder is not None)
     if here is None:
-        raise EngineError(f"what was converted is not in {entries}, or not whole; see that it may be written to")
+        raise EngineError(f"what was converted is not in {wanted.entries}, or not whole; see that it may be written to")
     encoder_at, decoder_at, verdict = here
     if verdict.fault:
         raise EngineError(f"int8 was refused: {verdict.fault}")
-    encoder = encoder or Int8Encoder(runtime, encoder_at / ENCODER, threads)
+    encoder = encoder or Int8Encoder(runtime, encoder_at / ENCODER, wanted.threads)
     decoder = Int8Decoder({name: decoder_at / name for name in (READ, BEGIN, STEP)})
     return Captioner(head, engine=Int8Engine(encoder, decoder))
 
@@ -122,11 +126,13 @@ def encoder_of(shared: Engine | None, runtime: str) -> Int8Encoder | None:
     return encoder if isinstance(encoder, Int8Encoder) and encoder.runtime == runtime else None
 
 
-def unconverted(head: Head, entries: Path | None, choices: tuple[str, ...], shared: Engine | None) -> bool:
+def unconverted(head: Head, wanted: Wanted, choices: tuple[str, ...], shared: Engine | None) -> bool:
     """Whether what would serve has to be converted first: the first choice, or what comes after those refused."""
     for runtime in (one for one in choices if not missing(one)):
-        in_memory = encoder_of(shared, runtime) is not None
-        here = None if entries is None else found(head, entries, runtime, in_memory=in_memory)
+        if wanted.entries is None:
+            return True
+        entries = entries_of(wanted.entries, runtime, wanted.digest)
+        here = found(head, entries, in_memory=encoder_of(shared, runtime) is not None)
         if here is None or not here[2].fault:
             return here is None
     return False

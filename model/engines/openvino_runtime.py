@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from types import ModuleType
@@ -20,7 +21,7 @@ class OpenVinoPhotos:
 
     def __init__(self, model: bytes | Path, threads: int) -> None:
         """Raises EngineError when the runtime is not installed or refuses the model."""
-        openvino = imported()
+        runtime = core()
         self.abreast = max(threads // THREADS_EACH, 1)
         options = {
             "INFERENCE_NUM_THREADS": threads,
@@ -30,12 +31,11 @@ class OpenVinoPhotos:
             # Threads that may not move wait for those that decode pictures and answer requests on the same core.
             "ENABLE_CPU_PINNING": False,
         }
-        core = openvino.Core()
         try:
-            network = core.read_model(model if isinstance(model, bytes) else str(model))
+            network = runtime.read_model(model if isinstance(model, bytes) else str(model))
             # A size that is known beforehand is planned once.
             network.reshape([1, *(side.get_length() for side in list(network.inputs[0].partial_shape)[1:])])
-            compiled = core.compile_model(network, "CPU", options)
+            compiled = runtime.compile_model(network, "CPU", options)
         except Exception as error:  # the runtime's errors share no base but this one
             raise EngineError(f"openvino refuses the converted model: {error}") from error
         self._idle: SimpleQueue[Any] = SimpleQueue()
@@ -49,6 +49,13 @@ class OpenVinoPhotos:
             return found
         finally:
             self._idle.put(request)
+
+
+@cache
+def core() -> Any:
+    """What loads graphs, for as long as this process lives: on processors with AVX-512 it gives the thread that first
+    uses it a stack for signals, whose memory goes with it. Raises EngineError."""
+    return imported().Core()
 
 
 def imported() -> ModuleType:

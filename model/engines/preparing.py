@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from model.checkpoint import CheckpointError, load_head
-from model.engines.converting import ensured
+from model.engines.converting import ensured, entries_of
 from model.engines.engine import EngineError
 from model.engines.entries import FOLDER
 from model.engines.int8 import preferred
@@ -23,7 +23,7 @@ def convert_version(store: Store, version: str) -> bool:
     head = load_head(folder, verify=False)
     for runtime in preferred():
         try:
-            here = ensured(folder, head, store.root / FOLDER, runtime)
+            here = ensured(folder, head, entries_of(store.root / FOLDER, runtime), runtime)
         except EngineError as error:
             reasons.append(f"{runtime}: {error}")
             continue

@@ -50,9 +50,11 @@ def figures(run: Path, event: str, name: str) -> list[float]:
 def test_two_processes_have_the_loss_of_one_on_the_same_batches(
     data: Path, start: Path, tmp_path: Path, stage: str
 ) -> None:
-    alone = train(ALONE, data, start, tmp_path / "alone", "--stage", stage)
+    # Adam takes whole steps where a gradient is nothing but rounding, and processors round differently.
+    options = ("--stage", stage, "--optimizer", "sgd")
+    alone = train(ALONE, data, start, tmp_path / "alone", *options)
     assert alone.returncode == 0, alone.stderr
-    together = train(TORCHRUN, data, start, tmp_path / "together", "--stage", stage)
+    together = train(TORCHRUN, data, start, tmp_path / "together", *options)
     assert together.returncode == 0, together.stderr
     assert together.stdout.count("epoch 1: BLEU-4") == together.stdout.count("best: epoch") == 1  # one speaks for both
     losses = [figures(tmp_path / name, "step", "loss") for name in ("alone", "together")]

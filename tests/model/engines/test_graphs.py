@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model.beam import beam_search
 from model.checkpoint import Checkpoint, load_head
-from model.engines.converting import found
+from model.engines.converting import entries_of, found
 from model.engines.engine import INT8
 from model.engines.int8 import BEGIN, ENCODER, READ, STEP, Int8Decoder, Int8Encoder, Int8Engine
 from model.engines.pictures import free_pictures
@@ -20,7 +20,7 @@ from model.preprocess import Photo, to_float
 
 @pytest.fixture(scope="module", params=INT8)
 def engine(folder: Path, converted: Path, request: pytest.FixtureRequest) -> Int8Engine:
-    here = found(load_head(folder), converted, request.param)
+    here = found(load_head(folder), entries_of(converted, request.param))
     assert here is not None
     encoder_at, decoder_at, _ = here
     decoder = Int8Decoder({name: decoder_at / name for name in (READ, BEGIN, STEP)})
