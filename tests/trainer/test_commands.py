@@ -90,6 +90,21 @@ def test_prune_removes_what_serves_nowhere_unless_it_is_a_dry_run(store: Store) 
     assert store.versions() == [first]
 
 
+def test_prune_removes_the_challengers_of_ended_runs_but_the_latest(store: Store) -> None:
+    runs = store.root / "runs" / "7"
+    for name in ("one", "two"):
+        (runs / name / "challenger").mkdir(parents=True)
+        (runs / name / "report.json").write_text("{}")
+        (runs / name / "challenger" / "decoder.safetensors").write_bytes(bytes(2_000_000))
+        os.utime(runs / name / "challenger", (1e9, 1e9))
+    done = trainer("prune", "--dry-run")
+    assert "runs/7/one\n" in done.output and "challengers: 1, 2 MB" in done.output
+    assert (runs / "one" / "challenger").is_dir()
+    assert trainer("prune").exit_code == 0
+    assert not (runs / "one" / "challenger").exists() and (runs / "one" / "report.json").exists()
+    assert (runs / "two" / "challenger").is_dir()
+
+
 def test_rollback_goes_back_and_forth(store: Store) -> None:
     first, second = store.versions()
     store.promote(second, "7", expect_epoch=None, by="run one", reason="better")
