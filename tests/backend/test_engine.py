@@ -29,7 +29,8 @@ from tests.backend.pictures import task
 from tests.backend.versions import promote
 from tests.house.project import ROOT
 from tests.model.engines.certain import certain_checkpoint
-from tests.trainer.rig import alive, wait_until
+from tests.trainer.rig import alive
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
 
 from backend.local.errors import LocalError
 from backend.local.processes import Processes
+from tests.waiting import wait_until
 
 WAIT_S = 10.0
 
@@ -21,18 +21,11 @@ def python(code: str) -> list[str]:
 
 
 def wait_for(file: Path) -> str:
-    deadline = time.monotonic() + WAIT_S
-    while not (file.exists() and file.read_text()):
-        assert time.monotonic() < deadline, f"{file.name} was never written"
-        time.sleep(0.02)
-    return file.read_text()
+    return str(wait_until(lambda: file.exists() and file.read_text(), f"{file.name} is written", WAIT_S))
 
 
 def wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while Path("/proc", str(pid)).exists():
-        assert time.monotonic() < deadline, f"process {pid} is still there"
-        time.sleep(0.02)
+    wait_until(lambda: not Path("/proc", str(pid)).exists(), f"process {pid} is gone", WAIT_S)
 
 
 def test_a_child_sees_its_environment_alone_and_logs_to_its_file(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from backend.predictor import BATCH, ROOM, Predictor
 from backend.serving import Serving
 from model.captioner import Caption
 from model.preprocess import Photo, Pixels
-from tests.trainer.rig import wait_until
+from tests.waiting import wait_until
 
 
 class Slow:

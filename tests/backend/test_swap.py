@@ -3,12 +3,11 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import pytest
 import requests
@@ -20,11 +19,10 @@ from tests.backend.conftest import Running, serving
 from tests.backend.pictures import OFFICIAL_CONFIG, task
 from tests.backend.versions import gone_mad, promote, retrained, torn
 from tests.checkpoints import tiny_checkpoint
+from tests.waiting import wait_until
 
 SWAPS, CLIENTS, PICTURES = 30, 4, 4
 FOLLOWS_S = 2.0
-# On a machine whose cores others use.
-LATE_S = 20.0
 
 
 @dataclass
@@ -55,15 +53,6 @@ def server(shop: Shop) -> Iterator[Running]:
 def version_for(server: Running, project: int) -> str:
     body = {"project": f"{project}.1", "schema": OFFICIAL_CONFIG}
     return str(server.post("/setup", body).json()["model_version"])
-
-
-def until(holds: Callable[[], Any], seconds: float = LATE_S) -> float:
-    """How long it took to become true; the test fails if it does not."""
-    started = time.monotonic()
-    while not holds():
-        assert time.monotonic() - started < seconds
-        time.sleep(0.02)
-    return time.monotonic() - started
 
 
 @dataclass
@@ -98,9 +87,11 @@ def test_thirty_swaps_under_load_fail_nothing_and_mix_nothing(shop: Shop, server
             for number in range(SWAPS):
                 new = (shop.second, shop.first)[number % 2]
                 promote(shop.store, new)
-                waits.append(until(lambda new=new: server.get("/health").json()["model_version"] == new))  # type: ignore[misc]
+                moved = time.monotonic()
+                wait_until(lambda new=new: server.get("/health").json()["model_version"] == new)  # type: ignore[misc]
+                waits.append(time.monotonic() - moved)
                 seen = len(asked.answers)
-                until(lambda seen=seen: len(asked.answers) > seen + CLIENTS)  # type: ignore[misc]
+                wait_until(lambda seen=seen: len(asked.answers) > seen + CLIENTS)  # type: ignore[misc]
         finally:
             asked.over.set()
     assert asked.faults == []
@@ -116,7 +107,7 @@ def test_thirty_swaps_under_load_fail_nothing_and_mix_nothing(shop: Shop, server
 def test_a_project_with_a_version_of_its_own_is_served_by_it(shop: Shop, server: Running) -> None:
     assert version_for(server, 7) == version_for(server, 8) == shop.first
     promote(shop.store, shop.second, "7")
-    until(lambda: version_for(server, 7) == shop.second)
+    wait_until(lambda: version_for(server, 7) == shop.second)
     assert version_for(server, 8) == server.get("/health").json()["model_version"] == shop.first
     (of_seven,) = server.predict([task(1)], project="7.1")
     (of_eight,) = server.predict([task(1)], project="8.1")
@@ -128,15 +119,15 @@ def test_a_project_with_a_version_of_its_own_is_served_by_it(shop: Shop, server:
 
 def test_a_rollback_is_a_swap_like_any_other(shop: Shop, server: Running) -> None:
     promote(shop.store, shop.second)
-    until(lambda: server.get("/health").json()["model_version"] == shop.second)
+    wait_until(lambda: server.get("/health").json()["model_version"] == shop.second)
     shop.store.rollback("default", by="tests", reason="worse in practice")
-    until(lambda: server.get("/health").json()["model_version"] == shop.first)
+    wait_until(lambda: server.get("/health").json()["model_version"] == shop.first)
 
 
 def test_a_bad_version_is_shown_and_the_old_one_serves_on(shop: Shop, server: Running) -> None:
     bad = gone_mad(shop.store, shop.folder / "bad")
     promote(shop.store, bad)
-    until(lambda: server.get("/health").json()["quarantined"])
+    wait_until(lambda: server.get("/health").json()["quarantined"])
     health, status = server.get("/health").json(), server.get("/status").json()
     assert (health["aspired"], health["serving"], health["model_version"]) == (bad, shop.first, shop.first)
     assert health["last_error"] == health["quarantined"][bad] == status["last_error"]
@@ -152,7 +143,7 @@ def test_a_bad_version_is_shown_and_the_old_one_serves_on(shop: Shop, server: Ru
 
 def test_a_file_torn_under_a_live_server_is_not_served(shop: Shop, server: Running) -> None:
     promote(shop.store, torn(shop.store, shop.second))
-    until(lambda: server.get("/health").json()["quarantined"])
+    wait_until(lambda: server.get("/health").json()["quarantined"])
     assert "is not the file that manifest.json states" in server.get("/health").json()["last_error"]
     assert server.predict([task(1)])[0]["model_version"] == shop.first
 
@@ -165,7 +156,7 @@ def test_every_serving_process_follows_and_one_killed_comes_back_with_the_new_ve
         with serving(folders[1], shop.store.root) as two:
             promote(shop.store, shop.second)
             both = (one, two)
-            until(lambda: {each.get("/health").json()["model_version"] for each in both} == {shop.second})
+            wait_until(lambda: {each.get("/health").json()["model_version"] for each in both} == {shop.second})
             two.process.send_signal(signal.SIGKILL)
             two.process.wait(timeout=10)
         with serving(folders[1], shop.store.root) as two:

@@ -6,9 +6,9 @@ noise on its decoder, so that two dozen photos are enough to learn from, and Fli
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,13 +27,15 @@ from tests.e2e.annotator import Annotator
 from tests.e2e.classroom import Annotators
 from tests.e2e.conftest import Backend, Project, Studio, connected_project
 from tests.shared import needs_flickr8k
+from tests.waiting import wait_until
 from trainer.__main__ import app
 from trainer.valkey import EmbeddedValkey
 
-pytestmark = [pytest.mark.browser, needs_flickr8k]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800), needs_flickr8k]
 
 EDITED = 14
 DECIDES_S, FOLLOWS_S = 900.0, 300.0
+patiently = partial(wait_until, every_s=0.5)  # each look is a request
 
 
 @dataclass(frozen=True)
@@ -102,15 +104,6 @@ def school(
     valkey.stop()
 
 
-def until(what: str, holds: Callable[[], Any], seconds: float) -> Any:
-    """The first true answer; the test fails if none comes in time."""
-    deadline = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.5)
-    return found
-
-
 def stored(school: School, task: int) -> dict[str, str]:
     """The captions that Label Studio keeps for a task, by version."""
     predictions = school.annotators.api.get(f"/api/tasks/{task}/", {"resolve_uri": "false"})["predictions"]
@@ -125,13 +118,13 @@ def test_corrections_make_the_next_draft_better_and_a_rollback_takes_it_back(
     school: School, annotator: Annotator
 ) -> None:
     before, tasks = school.served(), list(school.project.tasks.values())
-    until("the first drafts are stored", lambda: all_stored(school, tasks, before), FOLLOWS_S)
+    patiently(lambda: all_stored(school, tasks, before), "the first drafts are stored", FOLLOWS_S)
     untouched = tasks[EDITED + 6 :]
     old_drafts = {task: stored(school, task)[before] for task in untouched}
 
     annotate(school.annotators, tasks)
 
-    (line,) = until("a decision", lambda: school.lines("promotion"), DECIDES_S)
+    (line,) = patiently(lambda: school.lines("promotion"), "a decision", DECIDES_S)
     assert line["gate"]["decides"] == "benchmark"
     found = line["gate"]["benchmark"]["comparison"]
     assert found["images"] == classroom.JUDGED and found["difference"] > 0 and found["p"] < school.settings.gate_level
@@ -142,9 +135,9 @@ def test_corrections_make_the_next_draft_better_and_a_rollback_takes_it_back(
 
     after = line["version"]
     assert after != before
-    until("the backend serves it", lambda: school.served() == after, 20)
-    until("Label Studio knows it", lambda: school.names() == (after, after), FOLLOWS_S)
-    until("older drafts are replaced", lambda: all_stored(school, untouched, after), FOLLOWS_S)
+    patiently(lambda: school.served() == after, "the backend serves it", 20)
+    patiently(lambda: school.names() == (after, after), "Label Studio knows it", FOLLOWS_S)
+    patiently(lambda: all_stored(school, untouched, after), "older drafts are replaced", FOLLOWS_S)
     assert any(stored(school, task)[after] != old_drafts[task] for task in untouched)
 
     annotator.open_project(school.project.number)
@@ -155,9 +148,9 @@ def test_corrections_make_the_next_draft_better_and_a_rollback_takes_it_back(
     arguments = ["rollback", "--project", school.name]
     result = CliRunner().invoke(app, arguments, env=child_settings(school.settings))
     assert result.exit_code == 0, result.output
-    until("the old version serves again", lambda: school.served() == before, 20)
-    until("Label Studio knows it, too", lambda: school.names() == (before, before), FOLLOWS_S)
-    until("the old drafts are back", lambda: all_stored(school, untouched, before), FOLLOWS_S)
+    patiently(lambda: school.served() == before, "the old version serves again", 20)
+    patiently(lambda: school.names() == (before, before), "Label Studio knows it, too", FOLLOWS_S)
+    patiently(lambda: all_stored(school, untouched, before), "the old drafts are back", FOLLOWS_S)
     assert {task: stored(school, task)[before] for task in untouched} == old_drafts
 
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,22 +14,13 @@ import redis
 
 from tests.house.project import ROOT
 from tests.trainer.pretend_trainer import read_log
+from tests.waiting import WAIT_S, wait_until
 from trainer.timings import Timings
 from trainer.valkey import EmbeddedValkey
 
 # In the environment of every process that a rig starts, and of all that those start.
 MARKER = "RECAPTION_TEST_RIG"
-WAIT_S = 60.0
 QUICK = Timings(heartbeat_every=1, lost_after=4, look_every=1, failure_ttl=1, retries=(1, 1, 1))
-
-
-def wait_until(reached: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
-    """What `reached` returns once that is true; fails with `what` when it takes too long."""
-    deadline = time.monotonic() + timeout_s
-    while not (result := reached()):
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.03)
-    return result
 
 
 def alive(pid: int) -> bool:

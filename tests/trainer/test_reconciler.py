@@ -15,7 +15,8 @@ import redis
 from rq import Queue
 
 from labeling.session import LabelStudioError
-from tests.trainer.rig import Rig, wait_until
+from tests.trainer.rig import Rig
+from tests.waiting import wait_until
 from trainer.board import Board
 from trainer.leader import Leader
 from trainer.marks import START_TRAINING, UNKNOWN_PROJECT, Marks

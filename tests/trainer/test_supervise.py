@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 from tests.house.project import ROOT
-from tests.trainer.rig import alive, wait_until
+from tests.trainer.rig import alive
+from tests.waiting import wait_until
 from trainer.supervise import Child, Companion
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.house.project import ROOT
-from tests.trainer.rig import WAIT_S, Rig, Worker, alive, wait_until
+from tests.trainer.rig import Rig, Worker, alive
+from tests.waiting import WAIT_S, wait_until
 from trainer.__main__ import app
 from trainer.valkey import EmbeddedValkey
 

@@ -16,7 +16,8 @@ from rq.exceptions import StopRequested
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
-from tests.trainer.rig import QUICK, Rig, alive, wait_until
+from tests.trainer.rig import QUICK, Rig, alive
+from tests.waiting import wait_until
 from trainer import worker
 from trainer.board import Board
 from trainer.queue import QUEUE, enqueue_training, has_job, training_job_id

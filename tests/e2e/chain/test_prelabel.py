@@ -20,7 +20,7 @@ from tests.backend.versions import promote, retrained
 from tests.checkpoints import tiny_checkpoint
 from tests.e2e.chain.conftest import NewProject, StartBackend
 from tests.e2e.chain.holdings import as_environment, connected
-from tests.e2e.chain.test_relink import names, until
+from tests.e2e.chain.test_relink import names, patiently
 from tests.e2e.conftest import Backend
 
 Row = dict[str, Any]
@@ -90,17 +90,17 @@ def test_tasks_are_captioned_by_themselves_and_again_after_each_promotion(album:
     api, count = album.api, len(album.tasks())
     assert count >= 4
     connected(api, album.project, album.backend)
-    until("the first captions", lambda: album.versions() == [[album.first]] * count)
+    patiently(lambda: album.versions() == [[album.first]] * count, "the first captions")
     before = album.asked_for_captions()
     begun, submitted, *rest = album.tasks()
     open_in_an_editor = begun["predictions"][0]["id"]
     album.submit(submitted, submitted["predictions"][0]["id"])
 
     promote(album.store, album.second, str(album.project))
-    until("the names follow", lambda: names(api, album.project) == (album.second, album.second))
-    until(
-        "the captions follow",
+    patiently(lambda: names(api, album.project) == (album.second, album.second), "the names follow")
+    patiently(
         lambda: album.versions() == [[album.second], [album.first]] + [[album.second]] * len(rest),
+        "the captions follow",
     )
     after = {task["id"]: task["predictions"][0] for task in album.tasks()}
     assert after[submitted["id"]] == submitted["predictions"][0], "what was annotated keeps what it was made from"
@@ -114,8 +114,8 @@ def test_tasks_are_captioned_by_themselves_and_again_after_each_promotion(album:
     assert album.asked_for_captions() == before, "nobody waited for a caption"
 
     album.store.rollback(str(album.project), by="tests", reason="worse in practice")
-    until("the names go back", lambda: names(api, album.project) == (album.first, album.first))
-    until("the captions go back", lambda: album.versions()[2:] == [[album.first]] * len(rest))
+    patiently(lambda: names(api, album.project) == (album.first, album.first), "the names go back")
+    patiently(lambda: album.versions()[2:] == [[album.first]] * len(rest), "the captions go back")
     again = {task["id"]: caption(task["predictions"][0]) for task in album.tasks()}
     assert all(again[task["id"]] == caption(task["predictions"][0]) for task in rest)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,10 @@ from tests.checkpoints import tiny_checkpoint
 from tests.e2e.chain.conftest import NewProject, StartBackend
 from tests.e2e.chain.holdings import connected, ml_backend, project_change, streamed, webhook
 from tests.e2e.conftest import Backend
+from tests.waiting import wait_until
 
-FOLLOWS_S = 60.0
+patiently = partial(wait_until, every_s=1.0)  # each look is a request
 LOGIN = {"basic_auth_user": "captioner", "basic_auth_pass": SecretStr("open sesame")}
-
-
-def until(what: str, holds: Callable[[], object], seconds: float = FOLLOWS_S) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(1.0)
 
 
 def names(api: LabelStudio, project: int) -> tuple[str, str]:
@@ -59,14 +52,14 @@ def test_names_follow_a_promotion_and_a_rollback(
     hook = webhook(api, project)
 
     promote(store, second, str(project))
-    until("the new version serves", lambda: backend.running.version(project, "") == second, 20)
+    patiently(lambda: backend.running.version(project, "") == second, "the new version serves", 20)
     assert backend.running.served() == first, "the others have the version that they had"
-    until("the names follow", lambda: names(api, project) == (second, second))
+    patiently(lambda: names(api, project) == (second, second), "the names follow")
     assert streamed(api, project) == [second]
     assert [check for check in examine(backend.settings, project) if check.status != "ok"] == []
 
     store.rollback(str(project), by="tests", reason="worse in practice")
-    until("the names go back", lambda: names(api, project) == (first, first))
+    patiently(lambda: names(api, project) == (first, first), "the names go back")
     assert [check for check in examine(backend.settings, project) if check.status != "ok"] == []
     settings = api.get(f"/api/projects/{project}/")
     assert (settings["sampling"], settings["show_collab_predictions"]) == ("Uncertainty sampling", True)
@@ -81,7 +74,7 @@ def test_a_sampling_that_somebody_chose_survives_connect_and_swap(
     connected(api, project, backend)
     second = next(version for version in store.versions() if version != backend.running.served())
     promote(store, second, str(project))
-    until("the names follow", lambda: names(api, project) == (second, second))
+    patiently(lambda: names(api, project) == (second, second), "the names follow")
     assert api.get(f"/api/projects/{project}/")["sampling"] == "Uniform sampling"
     said = {check.name: check.status for check in examine(backend.settings, project)}
     assert said[f"project {project}: task order"] == "warning"
@@ -98,4 +91,4 @@ def test_names_that_fell_behind_while_the_backend_was_away_are_put_right_at_its_
     api.patch(f"/api/ml/{row['id']}", body)
     second = next(version for version in store.versions() if version != served)
     promote(store, second, str(project))
-    until("the names follow", lambda: names(api, project) == (second, second))
+    patiently(lambda: names(api, project) == (second, second), "the names follow")
