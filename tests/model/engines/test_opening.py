@@ -21,7 +21,7 @@ from model.engines import int8, pictures
 from model.engines.calibration import normalised
 from model.engines.engine import AUTO, INT8, OPENVINO, TORCH, EngineError
 from model.engines.entries import ABOUT
-from model.engines.int8 import preferred
+from model.engines.int8 import BEGIN, ENCODER, READ, STEP, preferred
 from model.engines.opening import Wanted, open_captioner, open_exactly
 from model.engines.pictures import free_pictures
 from model.preprocess import to_float
@@ -136,6 +136,18 @@ def test_who_cannot_wait_is_served_by_torch_until_the_faster_one_is_converted(fo
         shutil.rmtree(path)
     captioner = open_captioner(folder, hurried)
     assert (captioner.engine.name, captioner.pending) == (TORCH, True)
+
+
+def test_files_are_judged_by_the_digest_that_is_given(folder: Path, entries: Path) -> None:
+    hurried, read = replace(wanted(entries, AUTO), wait=False), set()
+
+    def digest(path: Path) -> str:
+        read.add(path.name)
+        return checkpoints.sha256(path)
+
+    assert open_captioner(folder, replace(hurried, digest=digest)).engine.name == preferred()[0]
+    assert read >= {ENCODER, READ, BEGIN, STEP}
+    assert open_captioner(folder, replace(hurried, digest=lambda path: "another")).pending
 
 
 def test_what_harms_in_one_runtime_is_computed_by_the_other(folder: Path, entries: Path) -> None:
