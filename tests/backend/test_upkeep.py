@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.waiting import wait_until
 
 URL = "http://backend:9090"
 COUNT = 5
+soon = partial(wait_until, timeout_s=20.0)
 
 
 @dataclass
@@ -84,14 +86,14 @@ def connected(house: House) -> House:
 
 def swap(house: House, service: Service, version: str) -> None:
     promote(house.store, version)
-    wait_until(lambda: service.serving.version == version)
+    soon(lambda: service.serving.version == version)
 
 
 def test_a_project_that_is_new_here_gets_its_first_captions(connected: House) -> None:
     service = connected.start()
     service.heard_of(PROJECT)
-    wait_until(lambda: connected.settled(connected.first))
-    wait_until(lambda: connected.mark == Bookmark(connected.first, COUNT, done=True))
+    soon(lambda: connected.settled(connected.first))
+    soon(lambda: connected.mark == Bookmark(connected.first, COUNT, done=True))
     writes = [(method, path) for method, path, _ in connected.desk.writes]
     assert writes == [("POST", f"/api/projects/{PROJECT}/import/predictions")], "its names were right already"
     assert service.upkeep is not None
@@ -103,13 +105,13 @@ def test_a_project_that_is_new_here_gets_its_first_captions(connected: House) ->
 def test_names_and_captions_follow_a_swap_and_a_rollback(connected: House) -> None:
     service = connected.start()
     service.heard_of(PROJECT)
-    wait_until(lambda: connected.settled(connected.first))
+    soon(lambda: connected.settled(connected.first))
     texts = connected.texts()
     ids = [connected.desk.predictions(number)[0]["id"] for number in range(1, COUNT + 1)]
     swap(connected, service, connected.second)
-    wait_until(lambda: connected.settled(connected.second))
+    soon(lambda: connected.settled(connected.second))
     connected.store.rollback("default", by="tests", reason="worse in practice")
-    wait_until(lambda: connected.settled(connected.first))
+    soon(lambda: connected.settled(connected.first))
     assert connected.texts() == texts
     assert [connected.desk.predictions(number)[0]["id"] for number in range(1, COUNT + 1)] == ids, "each in its place"
     assert connected.desk.settings["sampling"] == "Uncertainty sampling"
@@ -118,7 +120,7 @@ def test_names_and_captions_follow_a_swap_and_a_rollback(connected: House) -> No
 def test_a_project_with_a_pointer_of_its_own_is_known_by_that(connected: House) -> None:
     promote(connected.store, connected.second, str(PROJECT))
     service = connected.start()
-    wait_until(lambda: connected.settled(connected.second))
+    soon(lambda: connected.settled(connected.second))
     assert service.marks.flush(5) and service.marks.projects() == [PROJECT]
 
 
@@ -127,7 +129,7 @@ def test_a_swap_while_nobody_served_is_noticed_at_the_start(connected: House) ->
         connected.desk.predict(number, connected.first)
     promote(connected.store, connected.second)
     connected.start().heard_of(PROJECT)
-    wait_until(lambda: connected.settled(connected.second))
+    soon(lambda: connected.settled(connected.second))
 
 
 def test_a_swap_in_the_middle_begins_anew_with_the_version_that_serves(
@@ -144,14 +146,14 @@ def test_a_swap_in_the_middle_begins_anew_with_the_version_that_serves(
 
     connected.desk.before_page = meanwhile
     service.heard_of(PROJECT)
-    wait_until(lambda: connected.settled(connected.second))
+    soon(lambda: connected.settled(connected.second))
     assert swapped
 
 
 def test_a_crash_in_the_middle_goes_on_behind_the_bookmark(connected: House) -> None:
     bookmark.write(connected.settings.data_dir, PROJECT, Bookmark(connected.first, 3))
     connected.start().heard_of(PROJECT)
-    wait_until(lambda: connected.mark == Bookmark(connected.first, COUNT, done=True))
+    soon(lambda: connected.mark == Bookmark(connected.first, COUNT, done=True))
     assert connected.desk.versions() == [[], [], [], [connected.first], [connected.first]]
 
 
@@ -159,7 +161,7 @@ def test_without_relabelling_only_the_names_follow(connected: House) -> None:
     service = connected.start(relabel_after_swap=False)
     service.heard_of(PROJECT)
     swap(connected, service, connected.second)
-    wait_until(lambda: connected.desk.names == (connected.second, connected.second))
+    soon(lambda: connected.desk.names == (connected.second, connected.second))
     time.sleep(0.5)
     assert connected.desk.versions() == [[]] * COUNT and connected.mark is None
 
@@ -169,7 +171,7 @@ def test_what_a_person_has_chosen_stays(connected: House) -> None:
     service = connected.start()
     service.heard_of(PROJECT)
     swap(connected, service, connected.second)
-    wait_until(lambda: connected.desk.names[0] == connected.second)
+    soon(lambda: connected.desk.names[0] == connected.second)
     time.sleep(0.5)
     assert connected.desk.names[1] == "a better model"
     assert connected.desk.settings["sampling"] == "Uniform sampling"
@@ -179,14 +181,14 @@ def test_a_project_that_is_not_connected_is_left_alone(house: House) -> None:
     service = house.start()
     service.heard_of(PROJECT)
     assert service.upkeep is not None
-    wait_until(lambda: service.upkeep and "not connected to http://backend:9090" in str(service.upkeep.note(PROJECT)))
+    soon(lambda: service.upkeep and "not connected to http://backend:9090" in str(service.upkeep.note(PROJECT)))
     assert house.desk.writes == [] and house.mark is None
 
 
 def test_the_login_goes_along_or_label_studio_could_not_look(connected: House) -> None:
     connected.desk.connect(URL, "recaption-0")
     connected.start(basic_auth_user="me", basic_auth_pass=connected.settings.label_studio_api_key).heard_of(PROJECT)
-    wait_until(lambda: connected.desk.names == (connected.first, connected.first))
+    soon(lambda: connected.desk.names == (connected.first, connected.first))
     (body,) = [body for method, path, body in connected.desk.writes if path.startswith("/api/ml/")]
     assert (body["basic_auth_user"], body["basic_auth_pass"]) == ("me", TOKEN)
 
@@ -195,7 +197,7 @@ def test_a_change_that_label_studio_undoes_is_made_again(connected: House, caplo
     connected.desk.connect(URL, "recaption-0")
     connected.desk.forgets = relinking.TRIES + 1
     connected.start().heard_of(PROJECT)
-    wait_until(lambda: connected.settled(connected.first))
+    soon(lambda: connected.settled(connected.first))
     assert "has title 'recaption-0' after it was given" in caplog.text
 
 
@@ -209,7 +211,7 @@ def test_a_label_studio_that_is_away_is_waited_for_and_told_of_once(
         time.sleep(1.0)
     assert len([text for text in caplog.messages if "is not up to date" in text or "503" in text]) == 1
     connected.desk.away = False
-    wait_until(lambda: connected.settled(connected.first))
+    soon(lambda: connected.settled(connected.first))
 
 
 def test_only_one_process_speaks_for_a_project(connected: House) -> None:
@@ -219,7 +221,7 @@ def test_only_one_process_speaks_for_a_project(connected: House) -> None:
             assert not also
         service = connected.start()
         service.heard_of(PROJECT)
-        wait_until(lambda: service.upkeep and "another process" in str(service.upkeep.note(PROJECT)))
+        soon(lambda: service.upkeep and "another process" in str(service.upkeep.note(PROJECT)))
     assert connected.desk.writes == []
 
 
@@ -227,7 +229,7 @@ def test_a_label_config_without_a_caption_is_said_once(connected: House, caplog:
     connected.desk.label_config = "<View/>"
     service = connected.start()
     service.heard_of(PROJECT)
-    wait_until(lambda: service.upkeep and "cannot be captioned" in str(service.upkeep.note(PROJECT)))
+    soon(lambda: service.upkeep and "cannot be captioned" in str(service.upkeep.note(PROJECT)))
     time.sleep(1.5)
     assert len([text for text in caplog.messages if "is not up to date" in text]) == 1
 
@@ -265,11 +267,11 @@ def test_what_a_request_had_no_time_for_is_captioned_all_the_same(
     service = connected.start(predict_budget_s=1e-6, relabel_after_swap=relabel)
     service.heard_of(PROJECT)
     if relabel:
-        wait_until(lambda: connected.mark is not None and connected.mark.done)
+        soon(lambda: connected.mark is not None and connected.mark.done)
     connected.desk.tasks.extend(Desk(COUNT + 3).tasks[COUNT:])
     assert predict(connected, monkeypatch, service) == [[]] * (COUNT + 3)
-    wait_until(lambda: connected.settled(connected.first))
-    wait_until(lambda: connected.mark is not None and connected.mark.done)
+    soon(lambda: connected.settled(connected.first))
+    soon(lambda: connected.mark is not None and connected.mark.done)
     assert leftover.waiting(connected.settings.data_dir, PROJECT) == []
 
 
@@ -287,8 +289,8 @@ def test_what_was_left_while_tasks_are_captioned_is_not_lost(connected: House, m
 
     connected.desk.before_page = meanwhile
     service.heard_of(PROJECT)
-    wait_until(lambda: left and connected.settled(connected.first))
-    wait_until(lambda: connected.mark == Bookmark(connected.first, COUNT, done=True))
+    soon(lambda: left and connected.settled(connected.first))
+    soon(lambda: connected.mark == Bookmark(connected.first, COUNT, done=True))
 
 
 def test_with_no_label_studio_what_is_left_is_said(
