@@ -21,7 +21,7 @@ class Memory(NamedTuple):
 
     def select(self, rows: Tensor) -> Memory:
         """The memory of the images at `rows`, one entry a row."""
-        return Memory(self.values[rows], self.keys[rows])
+        return Memory(self.values.index_select(0, rows), self.keys.index_select(0, rows))
 
     def first(self, count: int) -> Memory:
         return Memory(self.values[:count], self.keys[:count])

@@ -4,11 +4,16 @@ All images and beams of a batch advance together, K rows an image. A hypothesis 
 done when K of its hypotheses have ended, and at the length limit the running ones count as they stand, so that there is
 always a caption. Where only the best is wanted, an image is also done once no running hypothesis can overtake it. The
 rows of an image that is done are computed no longer. With K = 1 this is greedy decoding.
+
+What is large, the scores of all words, stays in tensors. Of a step only the likeliest 2K continuations of each image
+come out of them, and for so few plain Python is faster than a dozen small tensor operations.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +25,7 @@ from model.vocabulary import END, PAD, START, UNKNOWN, Vocabulary, join
 
 MAX_WORDS = 30
 NEVER = float("-inf")
+UNSAID = (PAD, START, UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,28 @@ def ranked_hypotheses(
     return search(decoder, grid, Rules(beam, max_words, length_power))
 
 
+class Path(NamedTuple):
+    """A hypothesis in the making: its word indices from <start> on, <end> included once it is reached; the sum of their
+    log-probabilities; and which row of its step each of them came from."""
+
+    tokens: tuple[int, ...] = (START,)
+    total: float = 0.0
+    rows: tuple[int, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        return self.tokens[-1] == END
+
+    def then(self, word: int, total: float, row: int) -> Path:
+        return Path((*self.tokens, word), total, (*self.rows, row))
+
+    def told(self, looks: list[Tensor]) -> Hypothesis:
+        """With where the rows of each step looked, (R, 49) each."""
+        words = self.tokens[1:-1] if self.ended else self.tokens[1:]
+        steps = zip(looks, self.rows[: len(words)], strict=False)
+        return Hypothesis(words, self.total, len(self.rows), torch.stack([look[row] for look, row in steps]))
+
+
 @dataclass(frozen=True)
 class Rules:
     beam: int
@@ -56,60 +84,79 @@ class Rules:
     length_power: float
     best_only: bool = False
 
-    def worth(self, log_probability: float, steps: int) -> float:
+    def worth(self, path: Path) -> float:
+        return self.ranked(path.total, len(path.rows))
+
+    def ranked(self, log_probability: float, steps: int) -> float:
         divisor: float = steps**self.length_power
         return log_probability / divisor
 
-    def done(self, finished: list[Hypothesis], running: float) -> bool:
-        """Whether an image's search is over; `running` is the log-probability of its best hypothesis that runs on."""
-        if len(finished) >= self.beam:
+    def done(self, ended: list[Path], likeliest: Path) -> bool:
+        """Whether an image's search is over; `likeliest` is the best path that runs on."""
+        if len(ended) >= self.beam:
             return True
-        if not finished or not self.best_only:
+        if not ended or not self.best_only:
             return False
         # Each word makes a hypothesis less likely, and none has more than max_words of them.
-        reachable = self.worth(running, self.max_words)
-        return max(self.worth(one.log_probability, one.steps) for one in finished) >= reachable
+        return max(map(self.worth, ended)) >= self.ranked(likeliest.total, self.max_words)
 
 
 @torch.inference_mode()
 def search(decoder: Stepper, grid: Tensor, rules: Rules) -> list[list[Hypothesis]]:
-    """The finished hypotheses of each image, the best first."""
-    images, beam = grid.shape[0], rules.beam
+    """The finished hypotheses of each image, the best first; that one alone where no other is wanted."""
     memory = decoder.read(grid)
     state = decoder.begin(memory)
-    # B images that still run, K rows each. Before the first word an image has one row: K equal ones would only bear
-    # the same children.
-    tokens = torch.full((images, 1), START, device=grid.device)  # (B*K, t + 1)
-    looks = grid.new_zeros(images, 0, grid.shape[1])  # (B*K, t, 49)
-    totals = grid.new_zeros(images, 1)  # (B, K)
-    going = list(range(images))  # which images these are
-    finished: list[list[Hypothesis]] = [[] for _ in range(images)]
+    ended: list[list[Path]] = [[] for _ in grid]
+    # The paths of each image that still runs: K, but before the first word one, since K equal ones would only bear the
+    # same children.
+    running = {image: [Path()] for image in range(len(grid))}
+    looks: list[Tensor] = []  # where the rows of each step looked, (B*K, 49)
 
     for _ in range(rules.max_words):
-        scores, state, weights = advance(decoder, tokens, state, memory)
-        size = scores.shape[-1]
-        candidates = (totals.view(-1, 1) + scores).view(len(going), -1)  # (B, K*V)
-        values, flat = candidates.topk(min(2 * beam, candidates.shape[1]), dim=1)  # (B, 2K): at most K of them end
-        first = torch.arange(len(going), device=grid.device).unsqueeze(1) * totals.shape[1]  # each image's first row
-        parents, words = first + flat // size, flat % size  # (B, 2K)
-        looks = torch.cat([looks, weights.unsqueeze(1)], dim=1)  # (B*K, t + 1, 49)
-        collect([finished[image] for image in going], values, parents, words, tokens, looks, beam)
-        values = values.masked_fill(words == END, NEVER)
-        totals, kept = values.topk(min(beam, values.shape[1]), dim=1)  # (B, K)
-        best = totals[:, 0].tolist()
-        left = [place for place, image in enumerate(going) if not rules.done(finished[image], best[place])]
-        if not left:
+        paths = [path for group in running.values() for path in group]
+        scores, state, weights = advance(decoder, [path.tokens for path in paths], state, memory)  # (B*K, V)
+        looks.append(weights)
+        going: dict[int, list[Path]] = {}
+        # Of 2K at most K end, one for each row.
+        for image, children in zip(running, likeliest(paths, scores, len(running), 2 * rules.beam), strict=True):
+            growing = sort_out(children, ended[image], rules.beam)
+            if not rules.done(ended[image], growing[0]):
+                going[image] = growing
+        if not going:
             break
-        if len(left) < len(going):
-            rows = torch.tensor(left, device=grid.device)
-            memory, totals, kept = memory.select(rows), totals[rows], kept[rows]
-            parents, words, going = parents[rows], words[rows], [going[place] for place in left]
-        chosen = parents.gather(1, kept).view(-1)  # (B*K)
-        tokens = torch.cat([tokens[chosen], words.gather(1, kept).view(-1, 1)], dim=1)
-        state, looks = state.select(chosen), looks[chosen]
+        if len(going) < len(running):
+            left = [place for place, image in enumerate(running) if image in going]
+            memory = memory.select(torch.tensor(left, device=grid.device))
+        running = going
+        rows = [path.rows[-1] for group in running.values() for path in group]
+        state = state.select(torch.tensor(rows, device=grid.device))
     else:
-        finish_running([finished[image] for image in going], totals, tokens, looks, beam)
-    return [sorted(done, key=lambda one: -rules.worth(one.log_probability, one.steps)) for done in finished]
+        # At the length limit those still running count as they stand, for images that have too few ended ones.
+        for image, group in running.items():
+            possible = [path for path in group if path.total > NEVER]
+            ended[image] += possible[: rules.beam - len(ended[image])]
+    ranked = (sorted(group, key=rules.worth, reverse=True) for group in ended)
+    return [[path.told(looks) for path in group[: 1 if rules.best_only else None]] for group in ranked]
+
+
+def likeliest(paths: list[Path], scores: Tensor, images: int, most: int) -> list[list[Path]]:
+    """The likeliest paths of each image one word on, from the log-probabilities (R, V) of each row's next word."""
+    totals = torch.tensor([path.total for path in paths], device=scores.device)
+    candidates = (totals.unsqueeze(1) + scores).view(images, -1)  # (B, K*V)
+    width, size = candidates.shape[1], scores.shape[1]
+    best = candidates.topk(min(most, width), dim=1)
+    found: list[list[Path]] = []
+    for image, (values, places) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):
+        split = (divmod(image * width + place, size) for place in places)
+        found.append([paths[row].then(word, total, row) for total, (row, word) in zip(values, split, strict=True)])
+    return found
+
+
+def sort_out(children: list[Path], ended: list[Path], beam: int) -> list[Path]:
+    """The K likeliest that run on. Those that end among the K likeliest of all go to `ended`, up to K of an image."""
+    ending = [path for path in children[:beam] if path.ended and path.total > NEVER]
+    ended += ending[: beam - len(ended)]
+    return [path for path in children if not path.ended][:beam]
 
 
 def captions(
@@ -120,54 +167,26 @@ def captions(
     return [join(vocabulary.decode(hypothesis.tokens)) for hypothesis in found]
 
 
-def advance(decoder: Stepper, tokens: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
-    """One step for all rows: log-probabilities (B*K, V) with the words that may not come next at -inf."""
-    scores, state, weights = decoder.predict(tokens[:, -1], state, memory)
+def advance(
+    decoder: Stepper, said: Sequence[tuple[int, ...]], state: State, memory: Memory
+) -> tuple[Tensor, State, Tensor]:
+    """One step for all rows, whose words from <start> on are `said`: log-probabilities (R, V), those of the words that
+    may not come next at -inf; the new state; where each row looked (R, 49)."""
+    device = state.hidden.device
+    words = torch.tensor([tokens[-1] for tokens in said], device=device)
+    scores, state, weights = decoder.predict(words, state, memory)
     scores = torch.log_softmax(scores.float(), dim=-1)
-    scores[:, [PAD, START, UNKNOWN]] = NEVER
-    if tokens.shape[1] == 1:
-        scores[:, END] = NEVER  # a caption has at least one word
-    else:
-        scores.scatter_(1, tokens[:, -1:], NEVER)  # nor does a word follow itself
-        forbid_repeats(scores, tokens)
+    size = scores.shape[1]
+    places = [row * size + word for row, tokens in enumerate(said) for word in forbidden(tokens)]
+    scores.view(-1).index_fill_(0, torch.tensor(places, device=device), NEVER)
     return scores, state, weights
 
 
-def forbid_repeats(scores: Tensor, tokens: Tensor) -> None:
-    """-inf for the words that would say three words in a row once more (Paulus et al., 2018): how loops begin."""
-    third = tokens[:, 2:]
-    said = (tokens[:, :-2] == tokens[:, -2:-1]) & (tokens[:, 1:-1] == tokens[:, -1:])
-    scores.scatter_reduce_(1, third, torch.where(said, NEVER, -NEVER), "amin")
-
-
-def collect(
-    finished: list[list[Hypothesis]],
-    values: Tensor,
-    parents: Tensor,
-    words: Tensor,
-    tokens: Tensor,
-    looks: Tensor,
-    beam: int,
-) -> None:
-    """Move the hypotheses that end among the K best candidates to `finished`, up to K an image."""
-    ended = (words[:, :beam] == END) & (values[:, :beam] > NEVER)
-    for image, rank in ended.nonzero().tolist():
-        if len(finished[image]) < beam:
-            row = int(parents[image, rank])
-            length = tokens.shape[1]
-            finished[image].append(
-                Hypothesis(
-                    tuple(tokens[row, 1:].tolist()), float(values[image, rank]), length, looks[row, : length - 1]
-                )
-            )
-
-
-def finish_running(finished: list[list[Hypothesis]], totals: Tensor, tokens: Tensor, looks: Tensor, beam: int) -> None:
-    """At the length limit, hypotheses still running count as they stand, for images that have too few ended ones."""
-    width = totals.shape[1]
-    for image, done in enumerate(finished):
-        for rank in range(width):
-            total, row = float(totals[image, rank]), image * width + rank
-            if len(done) < beam and total > NEVER:
-                words = tuple(tokens[row, 1:].tolist())
-                done.append(Hypothesis(words, total, len(words), looks[row]))
+def forbidden(tokens: tuple[int, ...]) -> tuple[int, ...]:
+    """The words that may not follow: a caption has at least one word; none follows itself; no three in a row are said
+    once more (Paulus et al., 2018), which is how loops begin."""
+    if len(tokens) == 1:
+        return (*UNSAID, END)
+    before, last = tokens[-2:]
+    thirds = (third for *pair, third in zip(tokens, tokens[1:], tokens[2:], strict=False) if pair == [before, last])
+    return (*UNSAID, last, *thirds)

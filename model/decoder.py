@@ -34,7 +34,7 @@ class State(NamedTuple):
     cell: Tensor
 
     def select(self, rows: Tensor) -> State:
-        return State(self.hidden[rows], self.cell[rows])
+        return State(self.hidden.index_select(0, rows), self.cell.index_select(0, rows))
 
     def first(self, count: int) -> State:
         return State(self.hidden[:count], self.cell[:count])

@@ -6,14 +6,16 @@
 
 R is a multiple of B: the rows of an image lie side by side.
 
-Each row is quantised by its own largest value, while the graph runs. So the decoder needs no calibration, and what is
-said of one image cannot depend on those that share its batch. Attention, gates and sums stay in float32: all but the
-large matrix products, in which nearly all of the time goes. The last two of these, which end in the scores, stay so
-too: in eight bits they change more captions than all the others together, and save a millisecond of a caption.
+A step reads every weight for a few rows, so it costs what reading them costs, and the calls of its operators. Hence all
+matrices are in eight bits, those that multiply the same rows are one, and what the LSTM makes of a word is looked up
+instead of computed. Each row is rounded by its own largest value, while the graph runs. So the decoder needs no
+calibration, and what is said of one image cannot depend on those that share its batch. Attention, gates and sums stay
+in float32.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,21 +24,29 @@ from torch import Tensor
 
 from model.decoder import Decoder
 from model.encoder import GRID
-from model.engines.onnx_file import FLOAT, UINT8, Graph
-from model.engines.quantise import WEIGHT_ZERO, WIDE, round_weights
+from model.engines.onnx_file import RUNTIME, Graph
+from model.engines.quantise import LEVELS, WEIGHT_ZERO, WIDE, Weights, round_weights
 
-# A row's values count from 1 to 255, and 128 stands for 0.
-ROW_MOST = 127
-ROW_ZERO = 128
+# Where rows have negative values, their counts run from 1 to 255, and 128 stands for 0.
+SIGNED_MOST = 127
+SIGNED_ZERO = 128
 PLACES = GRID * GRID
 
 
 class Rows(NamedTuple):
-    """Rows (..., width) as the names of their counts, uint8, and of the step of each row, (..., 1)."""
+    """Rows (..., N) as counts, uint8: `step` for each count above `zero`, times the row's largest value (..., 1)."""
 
     counts: str
-    step: str
-    width: int
+    step: np.float32
+    zero: np.uint8
+    largest: str
+
+
+class Linear(NamedTuple):
+    """Weight (out, in) and bias (out,) of one of the products that share their rows."""
+
+    weight: Tensor
+    bias: Tensor | None = None
 
 
 @torch.no_grad()
@@ -44,8 +54,9 @@ def read_graph(decoder: Decoder) -> bytes:
     writer = Writer()
     graph, attention, sizes = writer.graph, decoder.attention, decoder.config
     grid = graph.input("grid", np.float32, ["images", PLACES, sizes.channels])
-    values = graph.node("Relu", writer.linear(grid, attention.reduce.weight, attention.reduce.bias))
-    keys = writer.linear(values, attention.key.weight, attention.key.bias)
+    [reduced] = writer.products(writer.positive(grid), Linear(attention.reduce.weight, attention.reduce.bias))
+    values = graph.node("Relu", reduced)
+    [keys] = writer.products(writer.positive(values), Linear(attention.key.weight, attention.key.bias))
     graph.output(values, np.float32, ["images", PLACES, sizes.hidden])
     graph.output(keys, np.float32, ["images", PLACES, sizes.attention])
     return graph.model()
@@ -57,8 +68,8 @@ def begin_graph(decoder: Decoder) -> bytes:
     graph, hidden = writer.graph, decoder.config.hidden
     values = graph.input("values", np.float32, ["images", PLACES, hidden])
     mean = graph.node("ReduceMean", values, axes=[1], keepdims=0)  # (B, H)
-    start = graph.node("Tanh", writer.exact(mean, decoder.start.weight, decoder.start.bias))  # (B, 2H)
-    for part in graph.node("Split", start, outputs=2, axis=-1):
+    [start] = writer.products(writer.positive(mean), Linear(decoder.start.weight, decoder.start.bias))
+    for part in graph.node("Split", graph.node("Tanh", start), outputs=2, axis=-1):
         graph.output(part, np.float32, ["images", hidden])
     return graph.model()
 
@@ -66,23 +77,31 @@ def begin_graph(decoder: Decoder) -> bytes:
 @torch.no_grad()
 def step_graph(decoder: Decoder) -> bytes:
     writer = Writer()
-    graph, sizes = writer.graph, decoder.config
+    graph, sizes, attention, lstm = writer.graph, decoder.config, decoder.attention, decoder.lstm
+    of_word, of_context = torch.split(by_kind(lstm.weight_ih), [sizes.embedding, sizes.hidden], 1)  # (4H, E), (4H, H)
+    from_hidden, from_context = torch.split(decoder.output.weight, sizes.hidden, 1)  # (E, H) each
     words = graph.input("words", np.int64, ["rows"])
     hidden = graph.input("hidden", np.float32, ["rows", sizes.hidden])
     cell = graph.input("cell", np.float32, ["rows", sizes.hidden])
     values = graph.input("values", np.float32, ["images", PLACES, sizes.hidden])
     keys = graph.input("keys", np.float32, ["images", PLACES, sizes.attention])
 
-    embedded = graph.node("Gather", graph.constant(decoder.embedding.weight.numpy()), words, axis=0)  # (R, E)
-    before = writer.rounded(hidden, sizes.hidden)
-    context, weights = writer.attend(decoder, before, values, keys)
-    gate = graph.node("Sigmoid", writer.product([before], decoder.gate.weight, decoder.gate.bias))
-    gated = graph.node("Mul", gate, context)  # (R, H)
-    inputs = [writer.rounded(embedded, sizes.embedding), writer.rounded(gated, sizes.hidden), before]
-    hidden, cell = writer.lstm(decoder, inputs, cell)
-    both = graph.node("Concat", hidden, gated, axis=1)  # (R, 2H)
-    output = graph.node("Add", writer.exact(both, decoder.output.weight, decoder.output.bias), embedded)  # (R, E)
-    scores = writer.exact(output, decoder.embedding.weight, decoder.bias)  # (R, V)
+    query, gate, gates = writer.products(
+        writer.signed(hidden),
+        Linear(attention.query.weight),
+        Linear(decoder.gate.weight, decoder.gate.bias),
+        Linear(by_kind(lstm.weight_hh), by_kind(lstm.bias_ih + lstm.bias_hh)),
+    )
+    context, weights = writer.attend(decoder, query, values, keys)
+    gated = writer.positive(graph.node("Mul", graph.node("Sigmoid", gate), context))  # (R, H)
+    seen, told = writer.products(gated, Linear(of_context), Linear(from_context))
+    known = writer.looked_up(words, decoder.embedding.weight @ of_word.T)  # (R, 4H)
+    hidden, cell = writer.lstm(graph.node("Add", graph.node("Add", gates, seen), known), cell, sizes.hidden)
+
+    [output] = writer.products(writer.signed(hidden), Linear(from_hidden, decoder.output.bias))
+    embedded = graph.node("Gather", graph.constant(decoder.embedding.weight.numpy()), words, axis=0)
+    output = graph.node("Add", graph.node("Add", output, told), embedded)  # (R, E)
+    [scores] = writer.products(writer.signed(output), Linear(decoder.embedding.weight, decoder.bias))  # (R, V)
 
     graph.output(scores, np.float32, ["rows", sizes.vocabulary])
     graph.output(hidden, np.float32, ["rows", sizes.hidden])
@@ -91,74 +110,88 @@ def step_graph(decoder: Decoder) -> bytes:
     return graph.model()
 
 
+def by_kind(gates: Tensor) -> Tensor:
+    """The gates (4H, ...) of a `torch.nn.LSTMCell`, the new values behind the three that a sigmoid ends in."""
+    enter, keep, new, leave = gates.chunk(4)
+    return torch.cat([enter, keep, leave, new])
+
+
 class Writer:
     """Writes what the three graphs are made of."""
 
     def __init__(self) -> None:
         self.graph = Graph()
 
-    def attend(self, decoder: Decoder, hidden: Rows, values: str, keys: str) -> tuple[str, str]:
-        """`Attention.forward`: the contexts (R, H) and the weights (R, 49)."""
+    def attend(self, decoder: Decoder, query: str, values: str, keys: str) -> tuple[str, str]:
+        """`Attention.forward` after the query (R, A): the contexts (R, H) and the weights (R, 49)."""
         graph, sizes = self.graph, decoder.config
-        one, last = graph.constant(np.array([1])), graph.constant(np.array([3]))
+        one, third = graph.constant(np.array([1])), graph.constant(np.array([2]))
         images = graph.node("Shape", keys, start=0, end=1)  # the number of images, from which K follows
         rows = graph.node("Concat", images, graph.constant(np.array([-1, 1, sizes.attention])), axis=0)
-        query = graph.node("Reshape", self.product([hidden], decoder.attention.query.weight), rows)  # (B, K, 1, A)
+        query = graph.node("Reshape", query, rows)  # (B, K, 1, A)
         found = graph.node("Tanh", graph.node("Add", graph.node("Unsqueeze", keys, one), query))  # (B, K, 49, A)
-        score = graph.constant(decoder.attention.score.weight.view(-1, 1).numpy())
-        scores = graph.node("Squeeze", graph.node("MatMul", found, score), last)  # (B, K, 49)
+        # Half the time of the product the other way round.
+        score = graph.constant(decoder.attention.score.weight.view(1, -1).numpy())
+        scores = graph.node("FusedMatMul", score, found, domain=RUNTIME, transB=1)  # (B, K, 1, 49)
+        scores = graph.node("Squeeze", scores, third)  # (B, K, 49)
         weights = graph.node("Softmax", scores, axis=-1)
         context = graph.node("MatMul", weights, values)  # (B, K, H)
         flat = (graph.constant(np.array([-1, size])) for size in (sizes.hidden, PLACES))
         return graph.node("Reshape", context, next(flat)), graph.node("Reshape", weights, next(flat))
 
-    def lstm(self, decoder: Decoder, inputs: list[Rows], cell: str) -> tuple[str, str]:
-        """`torch.nn.LSTMCell` of the embedded words, the context and the hidden state, its matrices side by side."""
-        graph, part = self.graph, decoder.lstm
-        weight = torch.cat([part.weight_ih, part.weight_hh], 1)  # (4H, E + 2H)
-        gates = self.product(inputs, weight, part.bias_ih + part.bias_hh)
-        enter, keep, new, leave = graph.node("Split", gates, outputs=4, axis=1)  # (R, H) each
-        kept = graph.node("Mul", graph.node("Sigmoid", keep), cell)
-        cell = graph.node("Add", kept, graph.node("Mul", graph.node("Sigmoid", enter), graph.node("Tanh", new)))
-        return graph.node("Mul", graph.node("Sigmoid", leave), graph.node("Tanh", cell)), cell
-
-    def exact(self, x: str, weight: Tensor, bias: Tensor) -> str:
+    def lstm(self, gates: str, cell: str, hidden: int) -> tuple[str, str]:
+        """The gates (R, 4H), `by_kind`, and the cell (R, H) to the new hidden state and cell."""
         graph = self.graph
-        product = graph.node("MatMul", x, graph.constant(weight.T.contiguous().numpy()))
-        found: str = graph.node("Add", product, graph.constant(bias.numpy()))
+        three, new = self.split(gates, [3 * hidden, hidden])
+        enter, keep, leave = self.split(graph.node("Sigmoid", three), [hidden] * 3)
+        entering = graph.node("Mul", enter, graph.node("Tanh", new))
+        cell = graph.node("Add", graph.node("Mul", keep, cell), entering)
+        return graph.node("Mul", leave, graph.node("Tanh", cell)), cell
+
+    def looked_up(self, words: str, table: Tensor) -> str:
+        """The rows (R, N) of a table (V, N) in eight bits, with a step for each column."""
+        graph, weights = self.graph, round_weights(table.T, WIDE)
+        rows = graph.node("Gather", graph.constant(weights.for_product()), words, axis=0)
+        found: str = graph.node("DequantizeLinear", rows, *self._steps(weights), axis=1)
         return found
 
-    def linear(self, x: str, weight: Tensor, bias: Tensor) -> str:
-        return self.product([self.rounded(x, weight.shape[1])], weight, bias)
+    def positive(self, x: str) -> Rows:
+        """Rows of values that are never negative, as all that comes out of a ReLU."""
+        return self._rounded(x, x, LEVELS, 0)
 
-    def rounded(self, x: str, width: int) -> Rows:
-        """Rows (..., N) float32 to uint8, and the step of each row (..., 1)."""
-        graph = self.graph
-        largest = graph.node("ReduceMax", graph.node("Abs", x), axes=[-1], keepdims=1)
-        step = graph.node("Mul", largest, graph.constant(np.float32(1 / ROW_MOST)))
-        step = graph.node("Max", step, graph.constant(np.float32(1e-12)))  # a row of zeros
-        counts = graph.node("Add", graph.node("Div", x, step), graph.constant(np.float32(ROW_ZERO)))
-        return Rows(graph.node("Cast", graph.node("Round", counts), to=UINT8), step, width)
+    def signed(self, x: str) -> Rows:
+        """Rows of any values."""
+        return self._rounded(x, self.graph.node("Abs", x), SIGNED_MOST, SIGNED_ZERO)
 
-    def product(self, inputs: list[Rows], weight: Tensor, bias: Tensor | None = None) -> str:
-        """The inputs, as if side by side, times the weight (out, in). Each keeps its own step: one of large values
-        would else leave the small ones of another no digits."""
+    def products(self, rows: Rows, *parts: Linear) -> list[str]:
+        """The rows through each linear layer, by one matrix product."""
         graph = self.graph
-        parts = torch.split(weight, [rows.width for rows in inputs], dim=1)
-        products = [self._product(rows, part) for rows, part in zip(inputs, parts, strict=True)]
-        products += [] if bias is None else [graph.constant(bias.numpy())]
-        y = products[0]
-        for one in products[1:]:
-            y = graph.node("Add", y, one)
-        return y
+        weights = round_weights(torch.cat([part.weight for part in parts]), WIDE)
+        scale, zeros = self._steps(weights)
+        step, zero = graph.constant(rows.step), graph.constant(rows.zero)
+        constants = graph.constant(weights.for_product()), step, scale, zero, zeros
+        found = graph.node("MatMulIntegerToFloat", rows.counts, *constants, domain=RUNTIME)
+        found = graph.node("Mul", found, rows.largest)  # that product takes one step for all rows
+        if any(part.bias is not None for part in parts):
+            biases = [torch.zeros(len(part.weight)) if part.bias is None else part.bias for part in parts]
+            found = graph.node("Add", found, graph.constant(torch.cat(biases).numpy()))
+        return [found] if len(parts) == 1 else self.split(found, [len(part.weight) for part in parts])
 
-    def _product(self, rows: Rows, weight: Tensor) -> str:
-        graph = self.graph
-        weights = round_weights(weight, WIDE)
-        parts = (weights.for_product(), np.uint8(ROW_ZERO), np.uint8(WEIGHT_ZERO))
-        sums = graph.node("MatMulInteger", rows.counts, *(graph.constant(one) for one in parts))
-        # One factor after the other: the runtime fuses a product of both, and then takes the first row's step for all.
-        found: str = graph.node(
-            "Mul", graph.node("Mul", graph.node("Cast", sums, to=FLOAT), rows.step), graph.constant(weights.scale)
-        )
+    def split(self, x: str, sizes: Sequence[int]) -> list[str]:
+        """The columns of rows (..., sum of the sizes)."""
+        where = self.graph.constant(np.array(sizes))
+        found: list[str] = self.graph.node("Split", x, where, outputs=len(sizes), axis=-1)
         return found
+
+    def _rounded(self, x: str, sizes: str, most: int, zero: int) -> Rows:
+        graph, step, level = self.graph, np.float32(1 / most), np.uint8(zero)
+        largest = graph.node("ReduceMax", sizes, axes=[-1], keepdims=1)
+        largest = graph.node("Max", largest, graph.constant(np.float32(1e-12)))  # a row of zeros
+        shares = graph.node("Div", x, largest)
+        counts = graph.node("QuantizeLinear", shares, graph.constant(step), graph.constant(level))
+        return Rows(counts, step, level, largest)
+
+    def _steps(self, weights: Weights) -> tuple[str, str]:
+        """The step of each column, and the level that means 0."""
+        zeros = np.full(len(weights.scale), WEIGHT_ZERO, np.uint8)
+        return self.graph.constant(weights.scale), self.graph.constant(zeros)

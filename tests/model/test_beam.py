@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model.attention import Memory
-from model.beam import Hypothesis, advance, beam_search, ranked_hypotheses
+from model.beam import Hypothesis, advance, beam_search, forbidden, ranked_hypotheses
 from model.checkpoint import Checkpoint
 from model.decoder import State
 from model.vocabulary import END, PAD, START, UNKNOWN
@@ -37,7 +37,7 @@ def greedy(checkpoint: Checkpoint, grid: Tensor, max_words: int) -> list[int]:
     memory = decoder.read(grid)
     state, tokens = decoder.begin(memory), [START]
     for _ in range(max_words):
-        scores, state, _ = advance(decoder, torch.tensor([tokens]), state, memory)
+        scores, state, _ = advance(decoder, [tuple(tokens)], state, memory)
         tokens.append(int(scores.argmax()))
         if tokens[-1] == END:
             return tokens[1:-1]
@@ -69,7 +69,7 @@ def log_probability(checkpoint: Checkpoint, grid: Tensor, words: tuple[int, ...]
     memory = decoder.read(grid)
     state, total = decoder.begin(memory), 0.0
     for said, following in enumerate(words):
-        scores, state, _ = advance(decoder, torch.tensor([[START, *words[:said]]]), state, memory)
+        scores, state, _ = advance(decoder, [(START, *words[:said])], state, memory)
         total += float(scores[0, following])
     return total
 
@@ -119,6 +119,20 @@ def test_three_words_in_a_row_are_not_said_twice(checkpoint: Checkpoint) -> None
         assert len(words) == 20
         assert len(set(trigrams)) == len(trigrams)
         assert len(set(words)) < len(words)  # single words come again
+
+
+@pytest.mark.parametrize(
+    ("tokens", "also"),
+    [
+        ((START,), {END}),
+        ((START, 7), {7}),
+        ((START, 7, 8, 9, 7), {7}),
+        ((START, 7, 8, 9, 7, 8), {8, 9}),
+        ((START, 7, 8, 9, 7, 8, 10, 7, 8), {8, 9, 10}),
+    ],
+)
+def test_which_words_may_not_follow(tokens: tuple[int, ...], also: set[int]) -> None:
+    assert set(forbidden(tokens)) == {PAD, START, UNKNOWN} | also
 
 
 def test_attention_has_a_row_a_word_and_sums_to_one(checkpoint: Checkpoint) -> None:

@@ -13,8 +13,8 @@ from model.engines.pictures import free_pictures
 from model.vocabulary import END
 from tests.checkpoints import tiny
 
-# Of this seed's captions of the free pictures 26 are different, which int8 keeps, and which a harmful one loses.
-SEED = 19
+# Of this seed's captions of the free pictures 21 are different, which int8 keeps, and which a harmful one loses.
+SEED = 42
 
 
 @torch.no_grad()

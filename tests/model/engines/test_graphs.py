@@ -84,6 +84,14 @@ def test_a_row_of_a_step_is_the_same_in_any_company(engine: Int8Engine, grid: Te
         torch.testing.assert_close(alone[0], together[row], rtol=1e-4, atol=1e-4)
 
 
+@torch.inference_mode()
+def test_an_image_in_which_nothing_is_seen_is_rounded_too(engine: Int8Engine, grid: Tensor) -> None:
+    stepper, words = engine.stepper, torch.tensor([4])
+    memory = stepper.read(torch.zeros_like(grid[:1]))
+    scores, state, weights = stepper.predict(words, stepper.begin(memory), memory)
+    assert all(bool(found.isfinite().all()) for found in (scores, *state, weights))
+
+
 @pytest.mark.parametrize("beam", [1, 3])
 def test_captions_are_nearly_all_the_same_and_keep_the_rules(
     checkpoint: Checkpoint, engine: Int8Engine, grid: Tensor, beam: int
