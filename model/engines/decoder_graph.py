@@ -111,7 +111,7 @@ def step_graph(decoder: Decoder) -> bytes:
 
 
 def by_kind(gates: Tensor) -> Tensor:
-    """The gates (4H, ...) of a `torch.nn.LSTMCell`, the new values behind the three that a sigmoid ends in."""
+    """The gates (4H, ...) of a `torch.nn.LSTMCell`, those that end in a sigmoid side by side, the new values last."""
     enter, keep, new, leave = gates.chunk(4)
     return torch.cat([enter, keep, leave, new])
 
