@@ -25,7 +25,7 @@ from torch import Tensor
 from model.decoder import Decoder
 from model.encoder import GRID
 from model.engines.onnx_file import RUNTIME, Graph
-from model.engines.quantise import LEVELS, WEIGHT_ZERO, WIDE, Weights, round_weights
+from model.engines.quantise import LEVELS, WIDE, Weights, round_weights
 
 # Where rows have negative values, their counts run from 1 to 255, and 128 stands for 0.
 SIGNED_MOST = 127
@@ -193,5 +193,4 @@ class Writer:
 
     def _steps(self, weights: Weights) -> tuple[str, str]:
         """The step of each column, and the level that means 0."""
-        zeros = np.full(len(weights.scale), WEIGHT_ZERO, np.uint8)
-        return self.graph.constant(weights.scale), self.graph.constant(zeros)
+        return self.graph.constant(weights.scale), self.graph.constant(weights.wide_zeros())

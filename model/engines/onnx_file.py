@@ -23,7 +23,6 @@ IR_VERSION = 9
 OPERATORS = 17
 RUNTIME = "com.microsoft"
 TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7}
-FLOAT, UINT8 = TYPES["float32"], TYPES["uint8"]
 Shape = Sequence[int | str]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from model.engines.calibration import Ranges
 from model.engines.encoder_graph import Writer
 from model.engines.onnx_file import RUNTIME
-from model.engines.quantise import WEIGHT_ZERO, Range, Weights
+from model.engines.quantise import Range, Weights
 from model.engines.walk import Layer
 
 LAST_STAGE = "layer4"
@@ -37,7 +37,7 @@ class OnnxRuntimeWriter(Writer):
         graph = self.graph
         weights, wide = self.weights[layer.name], self.is_wide(layer)
         levels, scale = weights.wide() if wide else weights.levels, weights.scale
-        zeros = np.full(len(scale), WEIGHT_ZERO if wide else 0, levels.dtype)
+        zeros = weights.wide_zeros() if wide else np.zeros(len(scale), np.int8)
         weight = graph.node("DequantizeLinear", *(graph.constant(one) for one in (levels, scale, zeros)), axis=0)
         # The bias is counted in the steps of the products, as the integers are summed up.
         step = scale * np.float32(self._range[x].scale)
@@ -78,7 +78,7 @@ class OnnxRuntimeWriter(Writer):
             axes, steps = np.array([1, 2]), np.array([layer.stride] * 2)
             rows = graph.node("Slice", rows, *(graph.constant(one) for one in (begin, end, axes, steps)))
         weights, values = self.weights[layer.name], self._range[x]
-        zeros = np.uint8(values.zero), np.full(len(weights.scale), WEIGHT_ZERO, np.uint8)
+        zeros = np.uint8(values.zero), weights.wide_zeros()
         parts = (weights.for_product(), np.float32(values.scale), weights.scale, *zeros, layer.bias.numpy())
         constants = [graph.constant(one) for one in parts]
         found: str = graph.node("MatMulIntegerToFloat", rows, *constants, domain=RUNTIME)

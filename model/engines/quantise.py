@@ -55,6 +55,10 @@ class Weights(NamedTuple):
         """The levels (out, ...), WEIGHT_ZERO standing for 0."""
         return (self.levels.astype(np.int16) + WEIGHT_ZERO).astype(np.uint8)
 
+    def wide_zeros(self) -> NDArray[np.uint8]:
+        """The level of `wide` that stands for 0, for each output channel (out,)."""
+        return np.full(len(self.scale), WEIGHT_ZERO, np.uint8)
+
     def for_product(self) -> NDArray[np.uint8]:
         """The levels as the right side of a matrix product, (in, out), WEIGHT_ZERO standing for 0."""
         return np.ascontiguousarray(self.wide().reshape(len(self.levels), -1).T)
