@@ -5,14 +5,15 @@ done when K of its hypotheses have ended, and at the length limit the running on
 always a caption. Where only the best is wanted, an image is also done once no running hypothesis can overtake it. The
 rows of an image that is done are computed no longer. With K = 1 this is greedy decoding.
 
-What is large, the scores of all words, stays in tensors. Of a step only the likeliest 2K continuations of each image
-come out of them, and for so few plain Python is faster than a dozen small tensor operations.
+The scores of all words stay with the decoder. Of each step it hands out the likeliest few words of each row, and for so
+few plain Python is faster than a dozen small tensor operations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -110,17 +111,18 @@ def search(decoder: Stepper, grid: Tensor, rules: Rules) -> list[list[Hypothesis
     # The paths of each image that still runs: K, but before the first word one, since K equal ones would only bear the
     # same children.
     running = {image: [Path()] for image in range(len(grid))}
+    rows = list(running)  # of the state that the paths go on from
     looks: list[Tensor] = []  # where the rows of each step looked, (B*K, 49)
 
     for _ in range(rules.max_words):
         paths = [path for group in running.values() for path in group]
-        scores, state, weights = advance(decoder, [path.tokens for path in paths], state, memory)  # (B*K, V)
+        children, state, weights = advance(decoder, paths, rows, state, memory, 2 * rules.beam)
         looks.append(weights)
         going: dict[int, list[Path]] = {}
         # Of 2K at most K end, one for each row.
-        for image, children in zip(running, likeliest(paths, scores, len(running), 2 * rules.beam), strict=True):
-            growing = sort_out(children, ended[image], rules.beam)
-            if not rules.done(ended[image], growing[0]):
+        for image, born in zip(running, children, strict=True):
+            growing = sort_out(born, ended[image], rules.beam)
+            if growing and not rules.done(ended[image], growing[0]):
                 going[image] = growing
         if not going:
             break
@@ -129,7 +131,6 @@ def search(decoder: Stepper, grid: Tensor, rules: Rules) -> list[list[Hypothesis
             memory = memory.select(torch.tensor(left, device=grid.device))
         running = going
         rows = [path.rows[-1] for group in running.values() for path in group]
-        state = state.select(torch.tensor(rows, device=grid.device))
     else:
         # At the length limit those still running count as they stand, for images that have too few ended ones.
         for image, group in running.items():
@@ -139,24 +140,34 @@ def search(decoder: Stepper, grid: Tensor, rules: Rules) -> list[list[Hypothesis
     return [[path.told(looks) for path in group[: 1 if rules.best_only else None]] for group in ranked]
 
 
-def likeliest(paths: list[Path], scores: Tensor, images: int, most: int) -> list[list[Path]]:
-    """The likeliest paths of each image one word on, from the log-probabilities (R, V) of each row's next word."""
-    totals = torch.tensor([path.total for path in paths], device=scores.device)
-    candidates = (totals.unsqueeze(1) + scores).view(images, -1)  # (B, K*V)
-    width, size = candidates.shape[1], scores.shape[1]
-    best = candidates.topk(min(most, width), dim=1)
-    found: list[list[Path]] = []
-    for image, (values, places) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):
-        split = (divmod(image * width + place, size) for place in places)
-        found.append([paths[row].then(word, total, row) for total, (row, word) in zip(values, split, strict=True)])
-    return found
+def advance(
+    decoder: Stepper, paths: Sequence[Path], rows: Sequence[int], state: State, memory: Memory, most: int
+) -> tuple[list[list[Path]], State, Tensor]:
+    """One step for all paths, each of which goes on from a row of the state: the likeliest paths of each image one word
+    on, `most` of them; the new state; where each row looked (R, 49)."""
+    never = [forbidden(path.tokens) for path in paths]
+    wanted = most + max(map(len, never))  # of each, so that enough are left
+    found = decoder.predict([path.tokens[-1] for path in paths], rows, state, memory, wanted)
+    told = zip(paths, never, found.log_probabilities, found.words, strict=True)
+    possible = [
+        [(path.total + score, row, word) for score, word in zip(scores, words, strict=True) if word not in left_out]
+        for row, (path, left_out, scores, words) in enumerate(told)
+    ]
+    each = len(paths) // len(memory.keys)
+    children = []
+    for start in range(0, len(paths), each):
+        best = sorted(chain.from_iterable(possible[start : start + each]), reverse=True)[:most]
+        children.append([paths[row].then(word, total, row) for total, row, word in best])
+    return children, found.state, found.weights
 
 
 def sort_out(children: list[Path], ended: list[Path], beam: int) -> list[Path]:
     """The K likeliest that run on. Those that end among the K likeliest of all go to `ended`, up to K of an image."""
     ending = [path for path in children[:beam] if path.ended and path.total > NEVER]
     ended += ending[: beam - len(ended)]
-    return [path for path in children if not path.ended][:beam]
+    growing = [path for path in children if not path.ended][:beam]
+    # Images keep to K rows each, also where there are fewer words to choose from.
+    return growing + [path._replace(total=NEVER) for path in growing[-1:]] * (beam - len(growing))
 
 
 def captions(
@@ -165,21 +176,6 @@ def captions(
     """The best captions of `beam_search` as text, where nothing but the text is wanted."""
     found = beam_search(decoder, grid, beam, length_power=length_power)
     return [join(vocabulary.decode(hypothesis.tokens)) for hypothesis in found]
-
-
-def advance(
-    decoder: Stepper, said: Sequence[tuple[int, ...]], state: State, memory: Memory
-) -> tuple[Tensor, State, Tensor]:
-    """One step for all rows, whose words from <start> on are `said`: log-probabilities (R, V), those of the words that
-    may not come next at -inf; the new state; where each row looked (R, 49)."""
-    device = state.hidden.device
-    words = torch.tensor([tokens[-1] for tokens in said], device=device)
-    scores, state, weights = decoder.predict(words, state, memory)
-    scores = torch.log_softmax(scores.float(), dim=-1)
-    size = scores.shape[1]
-    places = [row * size + word for row, tokens in enumerate(said) for word in forbidden(tokens)]
-    scores.view(-1).index_fill_(0, torch.tensor(places, device=device), NEVER)
-    return scores, state, weights
 
 
 def forbidden(tokens: tuple[int, ...]) -> tuple[int, ...]:

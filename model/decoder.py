@@ -6,6 +6,7 @@ can drift from the others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,6 +39,16 @@ class State(NamedTuple):
 
     def first(self, count: int) -> State:
         return State(self.hidden[:count], self.cell[:count])
+
+
+class Prediction(NamedTuple):
+    """The likeliest next words of R rows, the likeliest first: their log-probabilities and indices, N a row each. The
+    new state, and where each row looked (R, 49)."""
+
+    log_probabilities: list[list[float]]
+    words: list[list[int]]
+    state: State
+    weights: Tensor
 
 
 class Step(NamedTuple):
@@ -87,10 +98,13 @@ class Decoder(nn.Module):
         embedded: Tensor = self.dropout(self.embedding(tokens))
         return embedded
 
-    def predict(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
-        """The last words (R,) to the scores of the next (R, V), the new state and where it looked: for beam search."""
-        step = self.step(self.embed(words), state, memory)
-        return self.logits(step.output), step.state, step.weights
+    def predict(self, words: Sequence[int], rows: Sequence[int], state: State, memory: Memory, most: int) -> Prediction:
+        """As `model.stepper.Stepper`."""
+        last, before = (torch.tensor(numbers, device=state.hidden.device) for numbers in (words, rows))
+        step = self.step(self.embed(last), state.select(before), memory)
+        scores = torch.log_softmax(self.logits(step.output).float(), dim=-1)  # (R, V)
+        found = scores.topk(min(most, self.config.vocabulary))
+        return Prediction(found.values.tolist(), found.indices.tolist(), step.state, step.weights)
 
     def forward(self, memory: Memory, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Teacher forcing: the word scores at every position that has a next word.

@@ -5,12 +5,13 @@ The rules of the search live in `model.beam` alone; a stepper only says how like
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
 
 from model.attention import Memory
-from model.decoder import State
+from model.decoder import Prediction, State
 
 
 class Stepper(Protocol):
@@ -24,9 +25,10 @@ class Stepper(Protocol):
         """The state before the first word, one row per image."""
         ...
 
-    def predict(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
-        """The last words (R,) to the scores of the next (R, V), the new state, and where it looked (R, 49).
+    def predict(self, words: Sequence[int], rows: Sequence[int], state: State, memory: Memory, most: int) -> Prediction:
+        """R captions one word on: each goes on from a row of `state` with its last word, and the `most` likeliest next
+        words are wanted, or all there are.
 
-        `memory` has B images, and the R / B rows of an image lie side by side.
+        `memory` has B images, and the R / B captions of an image lie side by side.
         """
         ...

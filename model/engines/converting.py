@@ -46,7 +46,7 @@ from model.preprocess import to_float
 log = logging.getLogger(__name__)
 
 # Part of every entry's name: changes whenever the same weights would be converted to something else.
-CONVERTERS = {OPENVINO: "openvino-2", ONNXRUNTIME: "onnxruntime-4"}
+CONVERTERS = {OPENVINO: "openvino-3", ONNXRUNTIME: "onnxruntime-5"}
 WRITERS = {OPENVINO: OpenVinoWriter, ONNXRUNTIME: OnnxRuntimeWriter}
 BATCH = 4
 FLOATS, INTEGERS = "seen.float32.npy", "seen.int8.npy"

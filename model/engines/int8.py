@@ -8,7 +8,7 @@ The rules of the search stay those of `model.beam`; tensors and arrays share the
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from model.attention import Memory
-from model.decoder import State
+from model.decoder import Prediction, State
 from model.devices import set_threads
 from model.engines.engine import INT8, OPENVINO
 from model.engines.onnx_runtime import Array, Network, OnnxRuntimePhotos
@@ -80,11 +80,13 @@ class Int8Decoder:
         hidden, cell = self._begin({"values": array(memory.values)})
         return State(torch.from_numpy(hidden), torch.from_numpy(cell))
 
-    def predict(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
-        named = {"words": words, **state._asdict(), **memory._asdict()}
-        found = self._step({name: array(tensor) for name, tensor in named.items()})
-        scores, hidden, cell, weights = map(torch.from_numpy, found)
-        return scores, State(hidden, cell), weights
+    def predict(self, words: Sequence[int], rows: Sequence[int], state: State, memory: Memory, most: int) -> Prediction:
+        numbers = {"words": words, "rows": rows, "most": [most]}
+        named = {name: np.array(some, np.int64) for name, some in numbers.items()}
+        named |= {name: array(tensor) for name, tensor in {**state._asdict(), **memory._asdict()}.items()}
+        best, likeliest, *rest = self._step(named)
+        hidden, cell, weights = map(torch.from_numpy, rest)
+        return Prediction(best.tolist(), likeliest.tolist(), State(hidden, cell), weights)
 
 
 class Int8Engine:

@@ -1,7 +1,7 @@
 """The encoder's graph as ONNX Runtime computes it fastest, and as exactly as it can.
 
-1x1 convolutions that end in a sum are written as the matrix products that they are, whose weights may use all eight
-bits: the runtime widens them first on CPUs without VNNI, slower there, and exact.
+1x1 convolutions that end in a sum are written as the matrix products that they are. Where it matters most weights use
+all eight bits, which the runtime widens first on CPUs without VNNI, slower there, and exact.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class OnnxRuntimeWriter(Writer):
         if not layer.relu:
             return self._sums(x, layer)
         graph = self.graph
-        weights, wide = self.weights[layer.name], self.is_wide(layer)
-        levels, scale = weights.wide() if wide else weights.levels, weights.scale
-        zeros = weights.wide_zeros() if wide else np.zeros(len(scale), np.int8)
-        weight = graph.node("DequantizeLinear", *(graph.constant(one) for one in (levels, scale, zeros)), axis=0)
+        weights = self.weights[layer.name]
+        scale = weights.scale
+        parts = (*weights, weights.zeros())
+        weight = graph.node("DequantizeLinear", *(graph.constant(one) for one in parts), axis=0)
         # The bias is counted in the steps of the products, as the integers are summed up.
         step = scale * np.float32(self._range[x].scale)
         counts = np.rint(layer.bias.numpy() / step).clip(-(2**31), 2**31 - 1).astype(np.int32)
@@ -78,7 +78,7 @@ class OnnxRuntimeWriter(Writer):
             axes, steps = np.array([1, 2]), np.array([layer.stride] * 2)
             rows = graph.node("Slice", rows, *(graph.constant(one) for one in (begin, end, axes, steps)))
         weights, values = self.weights[layer.name], self._range[x]
-        zeros = np.uint8(values.zero), weights.wide_zeros()
+        zeros = np.uint8(values.zero), weights.zeros()
         parts = (weights.for_product(), np.float32(values.scale), weights.scale, *zeros, layer.bias.numpy())
         constants = [graph.constant(one) for one in parts]
         found: str = graph.node("MatMulIntegerToFloat", rows, *constants, domain=RUNTIME)

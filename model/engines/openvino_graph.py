@@ -6,8 +6,6 @@ half of what the starter's encoder sees would be wrong.
 
 from __future__ import annotations
 
-import numpy as np
-
 from model.engines.calibration import Ranges
 from model.engines.encoder_graph import Writer
 from model.engines.quantise import Weights
@@ -25,9 +23,9 @@ class OpenVinoWriter(Writer):
 
     def conv(self, x: str, layer: Layer) -> str:
         graph = self.graph
-        levels, scale = self.weights[layer.name]
-        zeros = np.zeros(len(scale), np.int8)
-        weight = graph.node("DequantizeLinear", *(graph.constant(one) for one in (levels, scale, zeros)), axis=0)
+        weights = self.weights[layer.name]
+        parts = (*weights, weights.zeros())
+        weight = graph.node("DequantizeLinear", *(graph.constant(one) for one in parts), axis=0)
         y = self.convolve(x, weight, graph.constant(layer.bias.numpy()), layer)
         return self.rounded(graph.node("Relu", y), layer.name) if layer.relu else y
 

@@ -1,9 +1,9 @@
 """Numbers in eight bits: how activations and weights are rounded.
 
-Activations are uint8 with one scale for a whole tensor. Weights have a scale for each output channel. Where they are
-int8 they use seven of the eight bits: CPUs without VNNI multiply pairs of bytes into sixteen bits, where 2 x 255 x 127
-would overflow and 2 x 255 x 63 just fits. As uint8 they use all eight, and those CPUs widen them first: slower there,
-and exact. Either way every CPU computes the same, to the bit.
+Activations are uint8 with one scale for a whole tensor. Weights are int8 with a scale for each output channel. CPUs
+without VNNI multiply pairs of bytes into sixteen bits, where 2 x 255 x 127 would overflow and 2 x 255 x 63 just fits: a
+weight is narrow where it uses seven of its bits. Where it is wide, and uses all eight, ONNX Runtime is told to widen
+them first on such a CPU: slower there, and exact (`onnx_runtime.Network`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 LEVELS = 255
-# The largest level of a weight as int8, and as uint8; there WEIGHT_ZERO stands for 0.
+# The largest level of a weight.
 NARROW = 63
 WIDE = 127
-WEIGHT_ZERO = 128
 
 
 class Range(NamedTuple):
@@ -51,17 +50,13 @@ class Weights(NamedTuple):
     levels: NDArray[np.int8]
     scale: NDArray[np.float32]
 
-    def wide(self) -> NDArray[np.uint8]:
-        """The levels (out, ...), WEIGHT_ZERO standing for 0."""
-        return (self.levels.astype(np.int16) + WEIGHT_ZERO).astype(np.uint8)
+    def zeros(self) -> NDArray[np.int8]:
+        """The level that stands for 0, for each output channel (out,)."""
+        return np.zeros(len(self.scale), np.int8)
 
-    def wide_zeros(self) -> NDArray[np.uint8]:
-        """The level of `wide` that stands for 0, for each output channel (out,)."""
-        return np.full(len(self.scale), WEIGHT_ZERO, np.uint8)
-
-    def for_product(self) -> NDArray[np.uint8]:
-        """The levels as the right side of a matrix product, (in, out), WEIGHT_ZERO standing for 0."""
-        return np.ascontiguousarray(self.wide().reshape(len(self.levels), -1).T)
+    def for_product(self) -> NDArray[np.int8]:
+        """The levels as the right side of a matrix product, (in, out)."""
+        return np.ascontiguousarray(self.levels.reshape(len(self.levels), -1).T)
 
 
 def weight_scale(weight: Tensor, most: int) -> Tensor:

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import pytest
 import torch
 from torch import Tensor
 
 from model.attention import Memory
-from model.beam import Hypothesis, advance, beam_search, forbidden, ranked_hypotheses
+from model.beam import Hypothesis, Path, advance, beam_search, forbidden, ranked_hypotheses
 from model.checkpoint import Checkpoint
-from model.decoder import State
-from model.vocabulary import END, PAD, START, UNKNOWN
+from model.decoder import Decoder, DecoderConfig, Prediction, State
+from model.vocabulary import END, PAD, SPECIALS, START, UNKNOWN
 from tests.checkpoints import tiny
 
 
@@ -35,13 +36,12 @@ def greedy(checkpoint: Checkpoint, grid: Tensor, max_words: int) -> list[int]:
     """The likeliest word at each step, one image at a time, by the decoder's own step."""
     decoder = checkpoint.decoder
     memory = decoder.read(grid)
-    state, tokens = decoder.begin(memory), [START]
+    state, path = decoder.begin(memory), Path()
     for _ in range(max_words):
-        scores, state, _ = advance(decoder, [tuple(tokens)], state, memory)
-        tokens.append(int(scores.argmax()))
-        if tokens[-1] == END:
-            return tokens[1:-1]
-    return tokens[1:]
+        [[path, *_]], state, _ = advance(decoder, [path], [0], state, memory, 1)
+        if path.ended:
+            return list(path.tokens[1:-1])
+    return list(path.tokens[1:])
 
 
 @torch.inference_mode()
@@ -65,13 +65,10 @@ def test_alone_and_in_a_batch_the_captions_are_the_same(checkpoint: Checkpoint, 
 
 
 def log_probability(checkpoint: Checkpoint, grid: Tensor, words: tuple[int, ...]) -> float:
+    """By the decoder as it is taught, which sees all words at once."""
     decoder = checkpoint.decoder
-    memory = decoder.read(grid)
-    state, total = decoder.begin(memory), 0.0
-    for said, following in enumerate(words):
-        scores, state, _ = advance(decoder, [(START, *words[:said])], state, memory)
-        total += float(scores[0, following])
-    return total
+    scores = decoder(decoder.read(grid), torch.tensor([[START, *words[:-1]]]), torch.tensor([len(words)]))  # (T, V)
+    return float(torch.log_softmax(scores, -1).gather(1, torch.tensor(words).unsqueeze(1)).sum())
 
 
 @torch.inference_mode()
@@ -146,9 +143,9 @@ def counted(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> list[int
     rows: list[int] = []
     predict = checkpoint.decoder.predict
 
-    def counting(words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State, Tensor]:
+    def counting(words: Sequence[int], before: Sequence[int], state: State, memory: Memory, most: int) -> Prediction:
         rows.append(len(words))
-        return predict(words, state, memory)
+        return predict(words, before, state, memory, most)
 
     monkeypatch.setattr(checkpoint.decoder, "predict", counting)
     return rows
@@ -183,3 +180,13 @@ def test_length_power_prefers_longer_captions(checkpoint: Checkpoint) -> None:
         return sum(len(h.tokens) for h in found) / len(found)
 
     assert mean_length(2.0) > mean_length(0.0)
+
+
+@pytest.mark.parametrize("ordinary", [1, 2, 3])
+def test_a_beam_wider_than_the_vocabulary_finds_what_there_is(ordinary: int) -> None:
+    decoder = Decoder(DecoderConfig(len(SPECIALS) + ordinary, 128, 8, 16, 8)).eval()
+    found = ranked_hypotheses(decoder, grids(4), 5, max_words=4)
+    for hypotheses in found:
+        captions = [one.tokens for one in hypotheses]
+        assert 1 <= len(set(captions)) == len(captions) <= 5
+        assert all(one.log_probability > -float("inf") for one in hypotheses)

@@ -40,9 +40,9 @@ def test_a_channel_of_zeros_stays_zero() -> None:
     assert not levels.any() and (scale > 0).all()
 
 
-def test_for_a_product_weights_are_turned_and_moved_up() -> None:
-    weights = Weights(np.array([[-127, 0, 127], [1, -1, 5]], np.int8), np.ones(2, np.float32))
-    assert weights.for_product().tolist() == [[1, 129], [128, 127], [255, 133]]
+def test_for_a_product_weights_are_turned() -> None:
+    weights = Weights(np.array([[[[-127]], [[0]], [[127]]], [[[1]], [[-1]], [[5]]]], np.int8), np.ones(2, np.float32))
+    assert weights.for_product().tolist() == [[-127, 1], [0, -1], [127, 5]]
 
 
 def test_a_rare_large_value_is_cut_off_where_that_errs_less() -> None:
