@@ -184,5 +184,6 @@ def forbidden(tokens: tuple[int, ...]) -> tuple[int, ...]:
     if len(tokens) == 1:
         return (*UNSAID, END)
     before, last = tokens[-2:]
-    thirds = (third for *pair, third in zip(tokens, tokens[1:], tokens[2:], strict=False) if pair == [before, last])
+    threes = zip(tokens, tokens[1:], tokens[2:], strict=False)
+    thirds = [third for first, second, third in threes if first == before and second == last]
     return (*UNSAID, last, *thirds)

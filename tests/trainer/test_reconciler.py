@@ -322,7 +322,7 @@ def test_a_thousand_corrections_make_few_trainings_and_none_is_lost(
 
 
 def test_what_comes_in_during_a_training_makes_exactly_one_more(rig: Rig, corrections: Callable[[int], None]) -> None:
-    rig.plan(steps=30, step_s=0.05)
+    rig.plan(steps=60, step_s=0.05)
     corrections(20)
     rig.wait_for("start")
     for _ in range(5):
