@@ -41,7 +41,7 @@ run: $(APP_READY) $(if $(LABEL_STUDIO_URL)$(LABEL_STUDIO_HOST),,$(STUDIO_READY))
 test: tools label-studio browser lint types ## Run every check and test, each timed
 	$(call timed,tests,OMP_NUM_THREADS=1 $(APP) -m pytest $(TEST_OPTIONS))
 
-proof: tools label-studio ## Measure what the documents claim, but for the hour-long curves (DATASET=flickr8k:folder)
+proof: tools label-studio ## Measure the learning loop, but for the hour-long curves (DATASET=flickr8k:folder)
 	$(call timed,proof,$(APP) -m proof all $(if $(DATASET),--dataset "$(DATASET)"))
 
 bench: $(BENCH_READY) ## Measure how fast captions come here, beside a naive captioner and BLIP (JSON=file: keep it)

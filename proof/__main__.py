@@ -12,7 +12,7 @@ from model.devices import set_threads
 from proof import results
 from settings import load
 
-app = typer.Typer(help="What the learning loop is worth, measured.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="What the documents claim, measured.", no_args_is_help=True, add_completion=False)
 DatasetOption = Annotated[str, typer.Option(help="flickr8k:FOLDER.")]
 EncoderOption = Annotated[str, typer.Option(help="ImageNet weights: torchvision, or a .safetensors file.")]
 FolderOption = Annotated[Path, typer.Option(help="Where the runs are kept, to go on from after a stop.")]
@@ -187,7 +187,7 @@ def everything(
     dataset: Annotated[str | None, typer.Option(help="flickr8k:FOLDER.", show_default="BASE_DATASET")] = None,
     cache: CacheOption = Path("cache"),
 ) -> None:
-    """All but the two curves, in under half an hour; their results stay as they were measured."""
+    """The learning loop but for the two curves, in under half an hour; those stay as they were measured."""
     chosen = dataset or load().base_dataset
     if chosen is None:
         raise typer.BadParameter("give flickr8k:FOLDER, or set BASE_DATASET", param_hint="--dataset")
