@@ -50,6 +50,8 @@ def batches(axes: Axes, found: Sequence[Row]) -> None:
     axes.set_xscale("log", base=2)
     at_once = sorted({row.batch for row in found})
     axes.set_xticks(at_once, [str(batch) for batch in at_once])
-    axes.set(xlabel=f"photos at once, beam {HEADLINE_BEAM}", ylabel="photos a second", ylim=(0, None))
+    most = max((row.photos_per_s for row in found), default=1)
+    # Room above the lines for what they are called.
+    axes.set(xlabel=f"photos at once, beam {HEADLINE_BEAM}", ylabel="photos a second", ylim=(0, 1.5 * most))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, ncols=2, loc="upper left")
