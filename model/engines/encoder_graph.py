@@ -48,7 +48,11 @@ class Writer(ABC):
     def join(self, x: str, shortcut: str, name: str, final: bool) -> str:
         """As `Visitor.join`; the final one as rows."""
 
-    def convolve(self, x: str, weight: str, bias: str, layer: Layer) -> str:
+    def convolve(self, x: str, bias: str, layer: Layer) -> str:
+        """By the layer's rounded weight, restored to float32."""
+        weights = self.weights[layer.name]
+        parts = (*weights, weights.zeros())
+        weight = self.graph.node("DequantizeLinear", *(self.graph.constant(one) for one in parts), axis=0)
         size, strides, pads = layer.weight.shape[-1], [layer.stride] * 2, [layer.padding] * 4
         found: str = self.graph.node("Conv", x, weight, bias, kernel_shape=[size, size], strides=strides, pads=pads)
         return found

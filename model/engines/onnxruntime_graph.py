@@ -35,15 +35,11 @@ class OnnxRuntimeWriter(Writer):
         if not layer.relu:
             return self._sums(x, layer)
         graph = self.graph
-        weights = self.weights[layer.name]
-        scale = weights.scale
-        parts = (*weights, weights.zeros())
-        weight = graph.node("DequantizeLinear", *(graph.constant(one) for one in parts), axis=0)
         # The bias is counted in the steps of the products, as the integers are summed up.
-        step = scale * np.float32(self._range[x].scale)
+        step = self.weights[layer.name].scale * np.float32(self._range[x].scale)
         counts = np.rint(layer.bias.numpy() / step).clip(-(2**31), 2**31 - 1).astype(np.int32)
         bias = graph.node("DequantizeLinear", graph.constant(counts), graph.constant(step), axis=0)
-        return self.rounded(graph.node("Relu", self.convolve(x, weight, bias, layer)), layer.name)
+        return self.rounded(graph.node("Relu", self.convolve(x, bias, layer)), layer.name)
 
     def pool(self, x: str) -> str:
         """The largest of rounded values is one of them: the pair after it rounds nothing, it lets the runtime fuse."""

@@ -23,10 +23,7 @@ class OpenVinoWriter(Writer):
 
     def conv(self, x: str, layer: Layer) -> str:
         graph = self.graph
-        weights = self.weights[layer.name]
-        parts = (*weights, weights.zeros())
-        weight = graph.node("DequantizeLinear", *(graph.constant(one) for one in parts), axis=0)
-        y = self.convolve(x, weight, graph.constant(layer.bias.numpy()), layer)
+        y = self.convolve(x, graph.constant(layer.bias.numpy()), layer)
         return self.rounded(graph.node("Relu", y), layer.name) if layer.relu else y
 
     def join(self, x: str, shortcut: str, name: str, final: bool) -> str:
